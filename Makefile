@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: MIT
+#
+# Builds, tests and installs tapferry. GNU make, written by hand; `make help' lists the targets.
+# configure (made from configure.ac when missing) writes config.mk and config.h. Everything built
+# lands in build/; sanitizer and fuzz builds are the same rules with another VARIANT, in
+# build/asan, build/tsan and build/fuzz. Out of tree, configure writes a Makefile that includes this one.
+
+srcdir ?= .
+S      := $(srcdir)
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# V=1 shows the commands.
+V   ?= 0
+Q   := $(if $(filter 0,$V),@)
+say  = $(if $(filter 0,$V),@printf '  %-7s %s\n' $1 '$2$(if $(VARIANT), [$(VARIANT)])')
+
+FUZZ_TIME ?= 60
+
+# ---- Targets that work before configure has run ------------------------------------------------
+# The driven ones install what is missing first and then start make again, so that configure
+# finds what deps has just installed.
+DRIVEN  := demo check check-fuzz asan tsan fuzz bench lint
+PLAIN   := help deps clean distclean
+CHECKED := unit system vm fault
+
+.PHONY: all $(PLAIN) $(DRIVEN) $(CHECKED:%=check-%) format privileged install install-strip uninstall dist FORCE
+
+$(DRIVEN): deps
+	@$(MAKE) --no-print-directory $(if $(filter lint,$@),-k) do-$@
+
+deps:
+	@$(S)/deps/install
+
+help:
+	@sed -n 's/^#? //p' $(S)/Makefile
+
+clean:
+	rm -rf build
+distclean: clean
+	rm -rf configure configure~ autom4te.cache config.mk config.h config.log config.status \
+	  $(if $(filter-out .,$(S)),Makefile)
+
+# Several of them at once would build the same files twice.
+ifneq ($(filter $(DRIVEN),$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+
+ifneq ($(filter-out $(PLAIN) $(DRIVEN),$(or $(MAKECMDGOALS),all)),)
+
+# ---- Configuration --------------------------------------------------------------------------------
+include config.mk
+
+deps_first = $(if $(filter deps $(DRIVEN),$(MAKECMDGOALS)),@$(S)/deps/install)
+
+$(S)/configure: $(S)/configure.ac
+	$(deps_first)
+	$(call say,CONF,configure)
+	$(Q)cd $(S) && autoconf || { echo 'What is missing is installed by: make deps' >&2; exit 1; }
+
+config.mk: $(S)/configure $(S)/config.mk.in $(S)/config.h.in
+	$(deps_first)
+	$(call say,CONF,config.mk)
+	$(Q)if [ -x config.status ]; then ./config.status --recheck; else $(S)/configure; fi >config.out 2>&1 || \
+	  { grep -A20 'error:' config.out; rm -f config.out; echo 'What is missing is installed by: make deps'; exit 1; } >&2
+	$(Q)./config.status >>config.out && rm -f config.out && touch $@
+
+config.h: ; $(Q)./config.status config.h
+
+# `make install PREFIX=/usr' moves everything that depends on the prefix, in the programs too.
+ifdef PREFIX
+prefix := $(PREFIX)
+endif
+# Unless configure was told otherwise: the policy of a program under /usr or /usr/local is in /etc.
+ifeq ($(value sysconfdir),$${prefix}/etc)
+sysconfdir := $(if $(filter /usr /usr/local,$(prefix)),,$(prefix))/etc
+endif
+helper_path = $(libexecdir)/tapferry-helper
+policy_path = $(sysconfdir)/tapferry/policy.conf
+
+# ---- Variants -------------------------------------------------------------------------------------
+B         := build$(if $(VARIANT),/$(VARIANT))
+FLAVOUR   := $(HARDEN_CXXFLAGS) -ffunction-sections -fdata-sections
+FLAVOUR_L := $(HARDEN_LDFLAGS) -Wl,--gc-sections -static-libstdc++ -static-libgcc
+# vptr checks need the run-time types that ours is built without.
+SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=vptr
+ifeq ($(VARIANT),asan)
+  FLAVOUR   := -O1 $(SANITIZE) -fno-omit-frame-pointer
+  FLAVOUR_L := -pie $(SANITIZE)
+else ifeq ($(VARIANT),tsan)
+  FLAVOUR   := -O1 -fsanitize=thread -fno-omit-frame-pointer
+  FLAVOUR_L := -pie -fsanitize=thread
+else ifeq ($(VARIANT),fuzz)
+  CXX       := $(CLANGXX)
+  WARN_CXXFLAGS :=
+  FLAVOUR   := -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+  FLAVOUR_L := -pie $(SANITIZE) -fsanitize=fuzzer
+endif
+
+INCLUDES := -I. -I$(S) -I$(B)
+WARN     := -Wall -Wextra $(WARN_CXXFLAGS) $(if $(filter 1 yes,$(WERROR) $(CONFIG_WERROR)),-Werror)
+STD      := -std=c++20
+# The programs don't say where they were built.
+PLACE    := -ffile-prefix-map=$(S)/= -ffile-prefix-map=$(CURDIR)=.
+COMPILE   = $(CXX) $(STD) $(WARN) $(INCLUDES) $(CPPFLAGS) $(PLACE) $(CXXFLAGS) -fPIE $(FLAVOUR)
+LINK      = $(CXX) $(CXXFLAGS) $(FLAVOUR) $(LDFLAGS) $(FLAVOUR_L)
+
+# Ours has neither exceptions nor run-time types; GoogleTest wants both.
+NO_EXCEPTIONS := -fno-exceptions -fno-rtti
+PRIVILEGED_CFLAGS := $(CAPNG_CFLAGS) $(SECCOMP_CFLAGS) $(MNL_CFLAGS)
+PRIVILEGED_LIBS   := $(CAPNG_LIBS) $(SECCOMP_LIBS) $(MNL_LIBS)
+TOOLS_CFLAGS      := $(GLIB_CFLAGS) $(JSON_CFLAGS) $(MNL_CFLAGS)
+TOOLS_LIBS        := $(GLIB_LIBS) $(JSON_LIBS) $(MNL_LIBS)
+# Asked when it is used: GoogleTest may have come after configure.
+GTEST_CFLAGS = $(shell $(PKG_CONFIG) --cflags gtest_main)
+GTEST_LIBS   = $(shell $(PKG_CONFIG) --libs gtest_main)
+
+# ---- What is built from what -------------------------------------------------------------------
+sources = $(patsubst $(S)/%,%,$(sort $(wildcard $(S)/$1)))
+objects = $(patsubst %.cc,$(B)/obj/%.o,$1)
+
+BASE   := $(call sources,base/*.cc)
+NET    := $(call sources,net/*.cc)
+HELPER := $(call sources,helper/*.cc)
+TOOLS  := $(call sources,tools/*.cc)
+UNIT   := $(call sources,tests/unit/*.cc)
+FUZZ   := $(call sources,tests/fuzz/*_fuzz.cc)
+BENCH  := $(call sources,tests/bench/*.cc)
+
+# The privileged program, object by object: nothing else runs with privilege.
+UNPRIVILEGED_NET := net/ask.cc net/child.cc net/grant_reader.cc
+PRIVILEGED := $(BASE) $(filter-out $(UNPRIVILEGED_NET),$(NET)) $(HELPER)
+
+PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
+            $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry)
+UNIT_TESTS := $(if $(UNIT),$(B)/tests/unit)
+BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
+FUZZERS := $(FUZZ:tests/fuzz/%_fuzz.cc=build/fuzz/%)
+LIBRARY := $(call objects,$(filter-out %/main.cc,$(BASE) $(NET) $(HELPER) $(TOOLS)))
+LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(TOOLS_LIBS)
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(UNIT) $(FUZZ) $(BENCH))
+
+ifeq ($(VARIANT),asan)
+$(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
+endif
+
+all: $(PROGRAMS)
+
+privileged:
+	@cd $(S) && wc -l $(foreach f,$(PRIVILEGED),$f $(patsubst $(S)/%,%,$(wildcard $(f:%.cc=$(S)/%.h))))
+
+$(B)/tapferry-helper: $(call objects,$(PRIVILEGED))
+	$(link) $(PRIVILEGED_LIBS) $(LIBS)
+
+$(B)/tapferry: $(call objects,$(BASE) $(NET) $(TOOLS))
+	$(link) $(TOOLS_LIBS) $(LIBS)
+
+$(B)/tests/unit: $(call objects,$(UNIT)) $(LIBRARY)
+	$(link) $(LIBRARY_LIBS) $(GTEST_LIBS) $(LIBS)
+
+$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIBRARY)
+	$(link) $(LIBRARY_LIBS) $(LIBS)
+
+$(FUZZERS): build/fuzz/%: $(B)/obj/tests/fuzz/%_fuzz.o $(LIBRARY) $(B)/inputs
+	$(link) $(LIBRARY_LIBS) $(LIBS)
+
+# The way there from the plain build.
+fuzzers: ; @$(if $(FUZZERS),$(MAKE) --no-print-directory VARIANT=fuzz $(FUZZERS))
+
+$(PROGRAMS) $(UNIT_TESTS) $(BENCHES): $(B)/inputs
+
+define link
+$(call say,LINK,$@)
+@mkdir -p $(@D)
+$(Q)$(LINK) -o $@ $(filter %.o,$^)
+endef
+
+$(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) $(PRIVILEGED_CFLAGS)
+$(B)/obj/tools/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
+$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(GTEST_CFLAGS))
+
+$(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
+	$(call say,CXX,$*.cc)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(OWN) -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d)
+
+# Files that hold what a rule depends on besides files; rewritten only when that changes.
+move_if_new = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+update      = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' >$@.new; $(move_if_new)
+
+$(B)/flags: FORCE
+	$(call update,$(COMPILE) $(LINK) $(PRIVILEGED_CFLAGS) $(TOOLS_CFLAGS))
+$(B)/inputs: FORCE
+	$(call update,$(LINK) $(PRIVILEGED_LIBS) $(TOOLS_LIBS) $(OBJECTS))
+$(B)/paths.h: FORCE | $(B)/flags
+	@printf '#define TAPFERRY_%s "%s"\n' BINDIR '$(bindir)' LIBEXECDIR '$(libexecdir)' \
+	  SYSCONFDIR '$(sysconfdir)' HELPER_PATH '$(helper_path)' POLICY_PATH '$(policy_path)' >$@.new; $(move_if_new)
+
+# ---- Tests ----------------------------------------------------------------------------------------
+# tests/run prints one summary over everything that it is given.
+no_pyc    := PYTHONDONTWRITEBYTECODE=1
+run_tests  = @$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) $(S)/tests/run
+SANITIZED_TESTS ?= unit system
+
+.PHONY: do-demo do-check do-check-fuzz do-asan do-tsan do-fuzz do-bench do-lint fuzzers sanitized
+
+do-demo: all
+	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) python3 $(S)/tests/lib/demo.py
+
+do-check: $(PROGRAMS) $(UNIT_TESTS) fuzzers
+	$(run_tests) $(CHECKED) $(if $(FUZZERS),fuzz-replay)
+
+$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(UNIT_TESTS)
+	$(run_tests) $*
+
+do-check-fuzz: fuzzers
+	$(run_tests) fuzz-replay
+
+do-asan:
+	@$(MAKE) --no-print-directory VARIANT=asan sanitized
+do-tsan:
+	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS=unit sanitized
+sanitized: $(PROGRAMS) $(UNIT_TESTS)
+	$(run_tests) $(SANITIZED_TESTS)
+
+do-bench: $(PROGRAMS) $(BENCHES)
+	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) $(S)/tests/bench/run
+
+# New inputs go to build/fuzz/found/NAME, what crashed to build/fuzz/crash-NAME-*; -j2 runs two at once.
+do-fuzz: $(FUZZERS:build/fuzz/%=do-fuzz-%)
+do-fuzz-%: fuzzers
+	$(call say,FUZZ,$* for $(FUZZ_TIME) s)
+	@mkdir -p build/fuzz/found/$* && build/fuzz/$* -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
+	  -artifact_prefix=build/fuzz/crash-$*- $(addprefix -dict=,$(wildcard $(S)/tests/fuzz/$*.dict)) \
+	  build/fuzz/found/$* $(wildcard $(S)/tests/fuzz/corpus/$*) >build/fuzz/$*.log 2>&1 || \
+	  { tail -n 60 build/fuzz/$*.log; exit 1; }
+	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
+
+# ---- Lint and format --------------------------------------------------------------------------------
+LINTED := $(BASE) $(NET) $(HELPER) $(TOOLS) $(FUZZ) $(BENCH)
+CODE    = $(wildcard $(foreach d,base net helper vhost tools tests/*,$(S)/$d/*.h $(S)/$d/*.cc))
+TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(TOOLS_CFLAGS)
+
+do-lint: $(LINTED:%.cc=$(B)/lint/%.tidy)
+	$(call say,LINT,tree)
+	@$(S)/tests/lint/tree $(S)
+	$(call say,LINT,format)
+	@clang-format --dry-run -Werror $(CODE)
+	$(call say,LINT,shell)
+	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps tests)
+	$(call say,LINT,manual)
+	@$(if $(wildcard $(S)/docs/*.[1-8]),mandoc -T lint -W warning $(wildcard $(S)/docs/*.[1-8]))
+
+# After the object, so that a changed header counts too.
+$(B)/lint/%.tidy: $(S)/%.cc $(B)/obj/%.o $(B)/compile_commands.json $(S)/.clang-tidy
+	$(call say,TIDY,$*.cc)
+	@mkdir -p $(@D); clang-tidy --quiet -p $(B) $< >$@.out 2>&1 || { cat $@.out; exit 1; }; mv $@.out $@
+
+compile_command = {"directory":"$(CURDIR)","file":"$1","command":"$(TIDY) -c $1"},
+$(B)/compile_commands.json: FORCE | $(B)/flags
+	$(file >$@.new,[$(foreach f,$(LINTED),$(call compile_command,$(abspath $(S))/$f))])
+	@sed -i 's/},]/}]/' $@.new; $(move_if_new)
+
+format:
+	clang-format -i $(CODE)
+
+# ---- Install and release ------------------------------------------------------------------------------
+MANUALS := $(wildcard $(S)/docs/*.[1-8])
+# Man pages and the policy name the directories as @sysconfdir@ and the like.
+fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
+  -e 's|@bindir@|$(bindir)|g' -e 's|@VERSION@|$(VERSION)|g'
+
+# setuid is root's to give: a helper that somebody else installs gets no such bit.
+install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
+	install $(STRIP) -m 755 $(B)/tapferry $(DESTDIR)$(bindir)/tapferry
+	@if [ "$$(id -u)" = 0 ]; then set -- -o root -g root -m 4755; else set -- -m 755; \
+	  echo "not root: $(DESTDIR)$(helper_path) still needs: chown root:root, then chmod 4755"; fi; \
+	set -x; install $(STRIP) "$$@" $(B)/tapferry-helper $(DESTDIR)$(helper_path)
+	@for page in $(MANUALS); do dir=$(DESTDIR)$(mandir)/man$${page##*.}; install -d $$dir && \
+	  $(fill_in) $$page >$(B)/page && (set -x; install -m 644 $(B)/page $$dir/$${page##*/}) || exit 1; done
+	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
+	else $(fill_in) $(S)/docs/policy.conf >$(B)/page && (set -x; install -m 644 $(B)/page $(DESTDIR)$(policy_path)); fi
+
+# The policy stays: it is the administrator's.
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/tapferry $(DESTDIR)$(helper_path)
+	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
+
+# The same commit gives the same bytes: sorted, one time stamp, no names of users.
+RELEASE := tapferry-$(VERSION)
+GIT     := git -c safe.directory='*' -C $(S)
+dist: $(S)/configure
+	@epoch=$${SOURCE_DATE_EPOCH:-$$($(GIT) log -1 --format=%ct)}; files=$$(mktemp); trap 'rm -f $$files' EXIT; \
+	$(GIT) ls-files >$$files && [ -s $$files ] && echo configure >>$$files && \
+	tar -C $(S) --format=gnu --sort=name --mtime=@$$epoch --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+	  --transform='s,^,$(RELEASE)/,' -T $$files -cf - | gzip -9n >$(RELEASE).tar.gz
+	$(call say,DIST,$(RELEASE).tar.gz)
+
+endif
+
+#? make               build/tapferry and build/tapferry-helper (V=1 shows the commands, WERROR=1: warnings are errors)
+#? make deps          installs the Debian packages that are missing (deps/debian.txt)
+#? make demo          an unprivileged guest on the network, in namespaces of its own
+#? make check         all tests: check-unit check-system check-vm check-fault check-fuzz (MUST_RUN=1: no skips)
+#? make asan, tsan    tests of a build with sanitizers (SANITIZED_TESTS="unit system")
+#? make fuzz          every fuzz target for FUZZ_TIME=60 seconds
+#? make bench         measures hand-overs, and compares them with QEMU's helper
+#? make lint          clang-tidy, include arrows, format, shellcheck, man pages
+#? make privileged    the sources that run with privilege, and their lines
+#? make format        formats the C++ sources
+#? make install       DESTDIR= PREFIX=; the helper becomes setuid root; also install-strip, uninstall
+#? make dist          the release's tar.gz, reproducible
+#? make clean         removes build/; distclean also what configure wrote
