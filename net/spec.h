@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+//
+// SPEC, the text that asks for an interface: KIND[=NAME][,key=value]...
+// The grammar is the same for the privileged helper, the policy's tests and the unprivileged tools, so it is here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "net/mac.h"
+
+namespace tapferry {
+
+inline constexpr size_t kMaxSpecLength = 1024;
+inline constexpr unsigned kMaxQueues = 64;
+// A MTU that tun takes: IPv4's least (RFC 791), and 65535 less the Ethernet header (drivers/net/tun.c, MAX_MTU).
+inline constexpr unsigned kMinMtu = 68;
+inline constexpr unsigned kMaxMtu = 65521;
+
+enum class Kind { kBridge, kTap, kMacvtap, kDevice };
+enum class MacvtapMode { kBridge, kVepa, kPrivate, kPassthru, kSource };
+enum class VhostNet { kOff, kOn, kAuto };
+
+// EtherTypes that may cross, or whatever the host side has addresses for.
+struct ProtocolFilter {
+  bool is_auto = false;
+  std::vector<uint16_t> ethertypes;  // host byte order, ascending, no duplicates
+
+  bool operator==(const ProtocolFilter&) const = default;
+};
+
+// What was asked. A key that a policy rule can force is optional: unset means that the request doesn't say.
+struct Spec {
+  Kind kind = Kind::kBridge;
+  std::string object;  // the bridge, the tap (may be empty), the macvtap's parent, the device
+
+  std::optional<std::string> name;
+  unsigned queues = 1;
+  bool vnet_hdr = true;
+  unsigned vnet_hdr_sz = 12;  // bytes
+  std::optional<bool> up;
+  std::optional<Mac> mac;
+  std::optional<unsigned> mtu;  // bytes
+  VhostNet vhost = VhostNet::kOff;
+  MacvtapMode mode = MacvtapMode::kBridge;
+  std::optional<Mac> guest_mac;
+  std::optional<bool> lock;
+  std::optional<bool> isolated;
+  std::optional<uint64_t> rate_to;    // bits per second towards the guest
+  std::optional<uint64_t> rate_from;  // bits per second from the guest
+  std::optional<ProtocolFilter> filter;
+  bool persist = false;
+
+  bool operator==(const Spec&) const = default;
+};
+
+// The error names the key or the name at fault; its object is the SPEC.
+Result<Spec> parse_spec(std::string_view text);
+
+// A SPEC that parses to the same; keys at their default are left out.
+std::string to_string(const Spec& spec);
+
+// "bridge", "tap", ...: the word SPEC and policy use.
+std::string_view kind_name(Kind kind);
+std::optional<Kind> parse_kind(std::string_view text);
+std::string_view mode_name(MacvtapMode mode);
+std::optional<MacvtapMode> parse_mode(std::string_view text);
+std::string to_string(const ProtocolFilter& filter);
+
+// The values that SPEC and policy share.
+std::optional<uint64_t> parse_rate(std::string_view text);  // "100mbit" as tc(8) has it, into bits per second
+std::string rate_to_string(uint64_t bits_per_second);
+std::optional<ProtocolFilter> parse_filter(std::string_view text);  // "auto", or names and 0xHHHH with commas
+
+// A name that the kernel takes for an interface (dev_valid_name() in net/core/dev.c): 1 to 15 bytes, not "." or "..", no
+// slash, colon or white space; and no control character, which no name needs.
+bool is_interface_name(std::string_view name);
+
+// A name that a new interface may get: one %d at most, and neither "all" nor "default", which /proc/sys/net/ipv6/conf has for
+// something else than an interface.
+bool is_new_interface_name(std::string_view name);
+
+}  // namespace tapferry
