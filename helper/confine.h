@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+//
+// The second half of stage 2: which system calls are left (seccomp(2), by libseccomp). Everything else fails with
+// EPERM rather than killing, so that a libc that needs one call more leaves an explanation behind.
+#pragma once
+
+#include "base/result.h"
+
+namespace tapferry {
+
+// For the front process: reading files, rtnetlink on the socket that is open already, the tun ioctls, one sendmsg.
+// Must not: execute, fork, trace, open sockets, map memory executable.
+Status confine_front();
+
+// For the process that writes the audit line: receive, send, exit.
+Status confine_auditor();
+
+}  // namespace tapferry

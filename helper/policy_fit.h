@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// One rule against one request: the questions that decide() asks of every rule. Each answer is the reason why not, a
+// sentence for the person who asks; nothing means yes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "helper/policy.h"
+
+namespace tapferry {
+
+// Is the rule about this object and this caller?
+std::optional<std::string> why_no_match(const Rule& rule, const Accounts& accounts, const Caller& caller,
+                                        const Spec& request);
+
+// May a caller whom the allow matches ask for all of this?
+std::optional<std::string> why_no_fit(const Rule& rule, const Spec& request, RequestForm form);
+
+// The request with the rule's forced values; for a request that fits.
+Spec apply_forced(const Rule& rule, const Spec& request);
+
+}  // namespace tapferry

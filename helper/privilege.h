@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+//
+// Who asks, and what this process may still do: stage 2 drops everything but a permitted CAP_NET_ADMIN, and only
+// helper/privileged.cc makes that effective, for one call at a time.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+#include "base/result.h"
+
+namespace tapferry {
+
+// The caller, as the kernel knows him: the real ids, since a setuid program's effective ones are its own.
+struct Identity {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::vector<gid_t> groups;  // supplementary
+  pid_t pid = 0;              // this process
+  pid_t parent = 0;           // the program that started it
+};
+
+Result<Identity> identify_caller();
+
+// Whether CAP_NET_ADMIN is permitted, and if not, why a person would think that it should be: nothing, or a sentence
+// about the setuid bit, the mount, no_new_privs, the user namespace or the bounding set.
+bool has_net_admin();
+std::string why_without_net_admin();
+
+// Gives up, for good: every uid and gid but the caller's, every capability but a permitted CAP_NET_ADMIN (where it was there, and
+// if `keep_net_admin`), the bounding set, the chance to gain anything by execve; and looks that it is so.
+Status drop_privileges(const Identity& caller, bool keep_net_admin);
+
+// After drop_privileges: CAP_NET_ADMIN isn't permitted any more either.
+Status give_up_net_admin();
+
+// drop_privileges for a process that keeps uid 0 where it has it, without any capability, out of the caller's reach.
+Status drop_to_bare_root();
+
+// CAP_NET_ADMIN effective or not. An error of raising leaves it lowered.
+Status raise_net_admin();
+Status lower_net_admin();
+
+}  // namespace tapferry

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#include "helper/request.h"
+
+#include <climits>
+#include <cstring>
+#include <getopt.h>
+
+#include "base/parse.h"
+
+namespace tapferry {
+namespace {
+
+constexpr const char* kUsageLine = "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD";
+
+enum Option : int { kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain, kVersion, kHelp, kOptionCount };
+
+constexpr option kOptions[] = {
+    {"use-vnet", no_argument, nullptr, kUseVnet}, {"br", required_argument, nullptr, kBridge},
+    {"net", required_argument, nullptr, kNet},    {"fd", required_argument, nullptr, kFd},
+    {"policy", required_argument, nullptr, kPolicy}, {"explain", no_argument, nullptr, kExplain},
+    {"version", no_argument, nullptr, kVersion},  {"help", no_argument, nullptr, kHelp},
+    {nullptr, 0, nullptr, 0},
+};
+
+// "Usage" comes first: the word that QEMU's helper answers with, and that people search for.
+Error usage_error(std::string_view reason) {
+  return Error("Usage", "", kUsageLine).with_detail(reason);
+}
+
+// The arguments as given: each option at most once.
+struct Arguments {
+  bool is_given[kOptionCount] = {};
+  const char* values[kOptionCount] = {};
+
+  bool has(Option option) const { return is_given[option]; }
+};
+
+Result<Arguments> read_arguments(int argc, char* argv[]) {
+  Arguments arguments;
+  opterr = 0;
+  optind = 0;  // glibc: start anew, whatever was parsed before in this process
+  for (;;) {
+    const int found = getopt_long(argc, argv, "", kOptions, nullptr);
+    if (found == -1) break;
+    if (found < 0 || found >= kOptionCount) return usage_error("an option is unknown, or lacks its value");
+    if (arguments.is_given[found]) return usage_error(std::string("--") + kOptions[found].name + " is there twice");
+    arguments.is_given[found] = true;
+    arguments.values[found] = optarg;
+  }
+  if (optind < argc) return usage_error(std::string("`") + argv[optind] + "' is no option");
+  return arguments;
+}
+
+Result<Spec> spec_of_bridge(std::string_view bridge) {
+  // QEMU's helper's words, for the name that would overrun its buffer (CVE-2019-13164) as for any name that no interface has.
+  if (bridge.size() > 15) {
+    return Error("name", "`" + std::string(bridge) + "' too long", std::to_string(bridge.size()))
+        .with_hint("an interface's name has at most 15 bytes");
+  }
+  if (!is_interface_name(bridge)) {
+    return Error("name", "`" + std::string(bridge) + "'", "no interface can have it").with_hint("give the name of a bridge");
+  }
+  Spec spec;
+  spec.kind = Kind::kBridge;
+  spec.object = bridge;
+  spec.vnet_hdr = false;
+  return spec;
+}
+
+Result<int> parse_fd(const char* text) {
+  const auto number = parse_uint(text, 0, INT_MAX);
+  if (!number) return Error("read", "--fd=" + std::string(text), "not the number of a descriptor");
+  return static_cast<int>(*number);
+}
+
+// What is asked for, of whichever form.
+Status read_spec(const Arguments& arguments, Request* request) {
+  if (arguments.has(kBridge) == arguments.has(kNet)) return usage_error("give one of --br and --net");
+  if (arguments.has(kNet)) {
+    if (arguments.has(kUseVnet)) return usage_error("--use-vnet goes with --br; a SPEC says vnet_hdr=on");
+    request->spec = TRY(parse_spec(arguments.values[kNet]));
+    request->spec_text = arguments.values[kNet];
+    return {};
+  }
+  request->is_br_form = true;
+  request->spec = TRY(spec_of_bridge(arguments.values[kBridge]));
+  if (arguments.has(kUseVnet)) {
+    request->spec.vnet_hdr = true;
+    request->spec.vnet_hdr_sz = 10;
+  }
+  request->spec_text = to_string(request->spec);
+  return {};
+}
+
+}  // namespace
+
+bool may_ask_for_queues(int argc, char* const argv[]) {
+  for (int i = 1; i < argc; ++i) {
+    if (strstr(argv[i], "queues=") != nullptr) return true;
+  }
+  return false;
+}
+
+Result<Request> parse_request(int argc, char* argv[]) {
+  const Arguments arguments = TRY(read_arguments(argc, argv));
+  Request request;
+  if (arguments.has(kHelp) || arguments.has(kVersion)) {
+    request.action = arguments.has(kHelp) ? Action::kHelp : Action::kVersion;
+    return request;
+  }
+  if (arguments.has(kPolicy)) request.policy_path = arguments.values[kPolicy];
+  TRY(read_spec(arguments, &request));
+  if (arguments.has(kExplain)) {
+    request.action = Action::kExplain;
+    if (arguments.has(kFd)) return usage_error("--explain hands nothing over; leave out --fd");
+    return request;
+  }
+  if (!arguments.has(kFd)) return usage_error("--fd is missing");
+  request.fd = TRY(parse_fd(arguments.values[kFd]));
+  return request;
+}
+
+std::string usage() {
+  return std::string("Usage: ") + kUsageLine +
+         "\n"
+         "\n"
+         "Hands a network interface to the program at the other end of the socket FD. People don't start it by hand: `qemu -netdev\n"
+         "bridge,helper=', libvirt and `tapferry run' do.\n"
+         "\n"
+         "  --br=BRIDGE   a tap on BRIDGE, as QEMU asks for it: one zero byte and one descriptor are sent\n"
+         "  --use-vnet    with --br: frames have a vnet header of 10 bytes\n"
+         "  --net=SPEC    what SPEC says, for example bridge=br0,queues=2: a JSON line and its descriptors are sent\n"
+         "  --fd=FD       a connected AF_UNIX stream or seqpacket socket\n"
+         "  --explain     instead: print as JSON which rule of the policy decides the request, and why\n"
+         "  --policy=PATH read this policy instead of the installed one; only when started without extra privilege\n"
+         "  --version     print the version\n"
+         "  --help        print this\n"
+         "\n"
+         "See tapferry-helper(8), tapferry-policy(5) and tapferry(1).\n";
+}
+
+}  // namespace tapferry

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+//
+// The command line of tapferry-helper, as a value. Both callers' forms: QEMU's and libvirt's --br, and --net.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "net/spec.h"
+
+namespace tapferry {
+
+enum class Action { kHandOver, kExplain, kVersion, kHelp };
+
+struct Request {
+  Action action = Action::kHandOver;
+  bool is_br_form = false;
+  Spec spec;
+  std::string spec_text;  // for messages and the audit line; a --br request as its SPEC
+  int fd = -1;            // -1: none, in the actions that need none
+  std::optional<std::string> policy_path;
+};
+
+// Whether some argument may ask for more than one queue. Stage 1 has to know how many tun descriptors to open before
+// anything is parsed; this looks for bytes only, and the parser has the last word.
+bool may_ask_for_queues(int argc, char* const argv[]);
+
+// getopt_long(3) as QEMU's helper has it, so that `--br X` and `--br=X` both work; but an option twice, or an argument that is none,
+// is an error.
+Result<Request> parse_request(int argc, char* argv[]);
+
+// What --help prints; the first line is also the hint of a usage error.
+std::string usage();
+
+}  // namespace tapferry

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+//
+// Taps that their holders left behind. Whoever holds a tap's descriptor can make it persistent without any privilege
+// (TUNSETPERSIST) and go: the interface would stay for good, and its quota slot with it. Nobody who wasn't granted that
+// keeps it: the next hand-over deletes it.
+#pragma once
+
+#include "base/result.h"
+#include "net/link.h"
+#include "net/rtnl.h"
+
+namespace tapferry {
+
+// Tagged as ours, persistent though not asked so, and without a queue.
+bool is_abandoned(const Link& link);
+
+// Looks at every tap of this network namespace.
+Status sweep_all(Rtnl& rtnl);
+
+// What a hand-over can afford whatever else there is: the oldest 32 interfaces each time, and all of them once in 64 hand-overs,
+// by chance. Reading the list costs some 5 us an interface, and at a thousand of them would take longer than all the rest.
+// `scan` is used up.
+Status sweep_some(Rtnl& rtnl, Rtnl scan);
+
+}  // namespace tapferry
