@@ -76,6 +76,8 @@ std::string json_escape(std::string_view text) {
       out += static_cast<char>(c);
     } else if (c < 0x20 || c == 0x7f) {
       out += hex("\\u%04x", c);
+    } else if (is_c1_control(text.substr(i, length))) {
+      out += hex("\\u%04x", static_cast<unsigned char>(text[i + 1]));
     } else {
       out += text.substr(i, length);
     }

@@ -29,7 +29,7 @@ struct Group {
 };
 
 struct Accounts {
-  std::vector<User> users;    // several may share a name or a uid
+  std::vector<User> users;  // several may share a name or a uid
   std::vector<Group> groups;
 
   bool has_user(std::string_view name) const;

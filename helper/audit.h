@@ -27,6 +27,9 @@ class Auditor {
   // refuses at once could be gone before, and then somebody else than the caller's helper would hold them still.
   ~Auditor();
 
+  // The hand-over is complete: nothing is waited for, since an auditor that has answered holds nothing of the caller's.
+  void detach() { channel_.reset(); }
+
   // Waits until the line is with syslog. No error where no syslog listens; an error where one does but the line can't be
   // delivered within three seconds, so that a flooded log is no way to act unseen. `facts` is escaped text.
   Status record(std::string_view facts);

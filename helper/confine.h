@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The second half of stage 2: which system calls are left (seccomp(2), by libseccomp). Everything else fails with
-// EPERM rather than killing, so that a libc that needs one call more leaves an explanation behind.
+// The second half of stage 2: which system calls are left (seccomp(2)). The lists are in helper/confine_compile.cc, which
+// libseccomp turns into BPF at build time.
 #pragma once
 
 #include "base/result.h"

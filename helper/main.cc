@@ -4,6 +4,7 @@
 //
 // Read it as its stages, in order. Each says what it should and must not do; docs/PRIVILEGE.md argues them. Nothing that
 // the caller chose (arguments, policy includes that only he may read, names) is parsed before stage 2 is over.
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <new>
@@ -94,6 +95,13 @@ Status drop(const Opened& opened) {
   return confine_front();
 }
 
+// Reading the account files takes longer than deciding, and most policies of one line name nobody.
+bool needs_accounts(const Policy& policy, Action action) {
+  return action == Action::kExplain || std::any_of(policy.rules.begin(), policy.rules.end(), [](const Rule& rule) {
+           return !rule.users.empty() || !rule.groups.empty();
+         });
+}
+
 struct Decision {
   Policy policy;
   Caller caller;
@@ -112,14 +120,15 @@ Result<Decision> decide_request(const Request& request, const Identity& identity
     paths = {*request.policy_path, ""};
     trusted_uid = identity.uid;
   }
-  const Accounts accounts = TRY(load_accounts("/etc/passwd", "/etc/group"));
   Decision decision;
-  decision.caller = describe_caller(identity.uid, identity.gid, identity.groups, accounts);
   Result<Policy> policy = load_policy(paths, trusted_uid);
   if (!policy.is_ok()) {
     return Error("failed to parse default acl file", "`" + paths.policy + "'", policy.error().line());
   }
   decision.policy = std::move(policy).value();
+  Accounts accounts;
+  if (needs_accounts(decision.policy, request.action)) accounts = TRY(load_accounts("/etc/passwd", "/etc/group"));
+  decision.caller = describe_caller(identity.uid, identity.gid, identity.groups, accounts);
   decision.verdict = decide(decision.policy, accounts, decision.caller, request.spec, {request.is_br_form});
   return decision;
 }
@@ -189,7 +198,10 @@ Status hand_over(Opened& opened, const Request& request) {
   Result<HandOver> made = act(opened, decision.value());
   if (!made.is_ok()) return refused(opened, request.spec_text, made.error());
   const Status sent = send(opened, request, made.value());
-  if (sent.is_ok()) return {};
+  if (sent.is_ok()) {
+    opened.auditor.value().detach();
+    return {};
+  }
   const Error failure = refused(opened, request.spec_text, sent.error());
   const Status undone = take_back(opened.rtnl.value(), std::move(made).value());
   if (!undone.is_ok()) log_error(kProgram, undone.error());

@@ -17,7 +17,7 @@
 
 namespace tapferry {
 
-inline constexpr unsigned kDefaultMax = 16;   // interfaces per user and rule
+inline constexpr unsigned kDefaultMax = 16;  // interfaces per user and rule
 inline constexpr unsigned kLargestMax = 65535;
 
 // A whole text, or the beginning of one.
@@ -96,13 +96,13 @@ struct Trace {
 
 struct Verdict {
   bool is_allowed = false;
-  std::string reason;                // a sentence
-  std::optional<size_t> rule;        // index into Policy::rules of the rule that allowed or denied
-  std::string rule_label;            // its label, or empty
-  Spec effective;                    // allowed: the request with forced values filled in and `up` said
-  std::optional<unsigned> quota_max; // allowed: interfaces of this user under this rule; unset: no quota
-  std::string rule_hash;             // allowed: the RULE of the quota's altnames
-  std::vector<Trace> traces;         // one for each rule of the policy
+  std::string reason;                 // a sentence
+  std::optional<size_t> rule;         // index into Policy::rules of the rule that allowed or denied
+  std::string rule_label;             // its label, or empty
+  Spec effective;                     // allowed: the request with forced values filled in and `up` said
+  std::optional<unsigned> quota_max;  // allowed: interfaces of this user under this rule; unset: no quota
+  std::string rule_hash;              // allowed: the RULE of the quota's altnames
+  std::vector<Trace> traces;          // one for each rule of the policy
 };
 
 // The first allow that fits in full decides, unless any deny matches. Quotas are counted elsewhere.

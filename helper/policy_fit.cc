@@ -240,8 +240,8 @@ Reason check_filter(const Rule& rule, const Spec& request, RequestForm form) {
 
 // Every key that a rule can permit or force. vnet_hdr= and vnet_hdr_sz= are for anybody to ask.
 constexpr Reason (*kChecks[])(const Rule&, const Spec&, RequestForm) = {
-    check_queues, check_mode,     check_name, check_mac,     check_mtu,       check_vhost, check_persist,
-    check_lock,   check_guest_mac, check_isolated, check_up, check_rate_to, check_rate_from, check_filter};
+    check_queues, check_mode,      check_name,     check_mac, check_mtu,     check_vhost,     check_persist,
+    check_lock,   check_guest_mac, check_isolated, check_up,  check_rate_to, check_rate_from, check_filter};
 
 template <typename T>
 void force(std::optional<T>& asked, const std::optional<T>& forced) {

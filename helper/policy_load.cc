@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <memory>
 #include <string_view>
 #include <sys/stat.h>
 #include <utility>
@@ -28,11 +27,6 @@ struct Source {
   Error error(std::string_view reason) const { return Error("read", where, prefix + std::string(reason)); }
   Error error(int code) const { return error(Error::from_errno("", "", code).reason()); }
 };
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
 // That opening the path failed since nothing is there. A symbolic link to nowhere is something.
 bool is_absent(const Error& error, const std::string& path) {
@@ -121,33 +115,34 @@ class Loader {
     struct stat status;
     if (fstat(fd.value().get(), &status) != 0) return source.error(errno);
     TRY(check_owner(status, source));
-    const Directory directory(fdopendir(fd.value().get()));
-    if (!directory) return source.error(errno);
-    const int dir_fd = std::move(fd).value().release();  // the DIR's from here on
-
     const std::string pattern = include.path.substr(slash + 1);
-    const std::vector<std::string> names = TRY(list_matches(directory.get(), pattern, source));
+    const std::vector<std::string> names = TRY(list_matches(fd.value().get(), pattern, source));
     for (const std::string& name : names) {
       const std::string path = include.path.substr(0, slash + 1) + name;
-      TRY(load_included(dir_fd, name, {path, where, "include " + path + ": "}));
+      TRY(load_included(fd.value().get(), name, {path, where, "include " + path + ": "}));
     }
     return {};
   }
 
-  // In byte order, which no locale changes.
-  static Result<std::vector<std::string>> list_matches(DIR* directory, const std::string& pattern,
+  // In byte order, which no locale changes. Not by readdir(): it takes ENOENT for the end of the directory, and the rest of
+  // the rules for absent.
+  static Result<std::vector<std::string>> list_matches(int directory, const std::string& pattern,
                                                        const Source& source) {
     std::vector<std::string> names;
+    alignas(dirent64) char entries[4096];
     for (;;) {
-      errno = 0;
-      const dirent* entry = readdir(directory);
-      if (!entry && errno != 0) return source.error(errno);
-      if (!entry) break;
-      const std::string name = entry->d_name;
-      if (name == "." || name == "..") continue;
-      if (fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME | FNM_PERIOD) != 0) continue;
-      if (names.size() == kMaxPolicyFiles) return source.error("too many files");
-      names.push_back(name);
+      const ssize_t n = retry_on_eintr([&] { return getdents64(directory, entries, sizeof entries); });
+      if (n < 0) return source.error(errno);
+      if (n == 0) break;
+      for (ssize_t at = 0; at < n;) {
+        const auto* entry = reinterpret_cast<const dirent64*>(entries + at);
+        at += entry->d_reclen;
+        const std::string name = entry->d_name;
+        if (name == "." || name == "..") continue;
+        if (fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME | FNM_PERIOD) != 0) continue;
+        if (names.size() == kMaxPolicyFiles) return source.error("too many files");
+        names.push_back(name);
+      }
     }
     std::sort(names.begin(), names.end());
     return names;

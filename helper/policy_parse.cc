@@ -263,7 +263,8 @@ Result<Include> parse_include(const std::vector<std::string_view>& words) {
     return malformed("the only patterns in an include are * and ?");
   }
   const size_t slash = include.path.rfind('/');
-  if (slash + 1 == include.path.size()) return malformed("include takes a file, not a directory").with_hint("write DIRECTORY/*.conf");
+  if (slash + 1 == include.path.size())
+    return malformed("include takes a file, not a directory").with_hint("write DIRECTORY/*.conf");
   const size_t pattern = include.path.find_first_of("*?");
   include.is_glob = pattern != std::string::npos;
   if (include.is_glob && pattern < slash) return malformed("an include has * and ? in its last component only");

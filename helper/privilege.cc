@@ -5,16 +5,40 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/parse.h"
 #include "base/syscall.h"
+#include "helper/sane.h"
 
 namespace tapferry {
 namespace {
+
+// The kernel's own word, by capget(2): libcap-ng's reader opens /proc twice for sets that aren't asked for here, and takes as
+// long as all of the rest of a drop.
+struct CapabilitySets {
+  uint64_t effective = 0;
+  uint64_t permitted = 0;
+  uint64_t inheritable = 0;
+};
+
+Result<CapabilitySets> capabilities_of_this_process() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return Error::from_errno("read", "capabilities", errno);
+  const auto join = [](uint32_t low, uint32_t high) { return low | static_cast<uint64_t>(high) << 32; };
+  return CapabilitySets{join(data[0].effective, data[1].effective), join(data[0].permitted, data[1].permitted),
+                        join(data[0].inheritable, data[1].inheritable)};
+}
+
+constexpr uint64_t bit(int capability) { return uint64_t{1} << capability; }
 
 constexpr const char* kDropAction = "failed to drop privileges";
 
@@ -23,6 +47,7 @@ Error drop_error(std::string_view what, int code) { return Error::from_errno(kDr
 // Needs CAP_SETPCAP. Where that is missing (file capabilities without it, a container) the set stays, and does no harm:
 // it counts at execve only, which seccomp forbids.
 Status empty_bounding_set() {
+  const bool may_drop = TRY(capabilities_of_this_process()).effective & bit(CAP_SETPCAP);
   for (unsigned long capability = 0;; ++capability) {
     const int is_set = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (is_set < 0) {
@@ -30,7 +55,7 @@ Status empty_bounding_set() {
       return drop_error("(bounding set)", errno);
     }
     if (is_set == 1 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-      if (errno == EPERM && !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)) return {};
+      if (errno == EPERM && !may_drop) return {};
       return drop_error("(bounding set)", errno);
     }
   }
@@ -70,15 +95,9 @@ Status verify(uid_t uid, gid_t gid, bool keep_net_admin) {
       saved_gid != gid) {
     return drop_error("(ids)", EPERM);
   }
-  capng_setpid(0);
-  if (capng_get_caps_process() != 0) return drop_error("(capabilities)", errno);
-  for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
-    const auto number = static_cast<unsigned>(capability);
-    const bool is_expected = keep_net_admin && number == CAP_NET_ADMIN;
-    if (capng_have_capability(CAPNG_EFFECTIVE, number) || capng_have_capability(CAPNG_INHERITABLE, number) ||
-        capng_have_capability(CAPNG_PERMITTED, number) != (is_expected ? 1 : 0)) {
-      return drop_error("(capabilities)", EPERM);
-    }
+  const CapabilitySets left = TRY(capabilities_of_this_process());
+  if (left.effective != 0 || left.inheritable != 0 || left.permitted != (keep_net_admin ? bit(CAP_NET_ADMIN) : 0)) {
+    return drop_error("(capabilities)", EPERM);
   }
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return drop_error("(no_new_privs)", EPERM);
@@ -87,8 +106,6 @@ Status verify(uid_t uid, gid_t gid, bool keep_net_admin) {
 }
 
 Status drop(uid_t uid, gid_t gid, bool keep_net_admin) {
-  if (capng_get_caps_process() != 0) return drop_error("(capabilities)", errno);
-  TRY(empty_bounding_set());
   TRY(set_ids(uid, gid));
   TRY(set_capabilities(keep_net_admin));
   TRY(forbid_gains());
@@ -105,6 +122,15 @@ bool is_in_user_namespace() {
   line = line.substr(0, line.find('\n'));
   const auto words = split_words(line);
   return words.size() != 3 || words[0] != "0" || words[1] != "0" || words[2] != "4294967295";
+}
+
+// Root of a user namespace has every capability, but over the network namespaces only that were made in it. The ioctl fails
+// with EPERM for all others (ioctl_ns(2)).
+bool rules_network_namespace() {
+  const Result<Fd> network = open_file("/proc/self/ns/net", O_RDONLY);
+  if (!network.is_ok()) return true;
+  const Fd owner(ioctl(network.value().get(), NS_GET_USERNS));
+  return owner.is_open() || errno != EPERM;
 }
 
 }  // namespace
@@ -125,7 +151,9 @@ Result<Identity> identify_caller() {
 }
 
 bool has_net_admin() {
-  return capng_get_caps_process() == 0 && capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+  const Result<CapabilitySets> sets = capabilities_of_this_process();
+  return sets.is_ok() && (sets.value().permitted & bit(CAP_NET_ADMIN)) &&
+         (is_more_privileged_than_caller() || rules_network_namespace());
 }
 
 std::string why_without_net_admin() {
@@ -147,6 +175,7 @@ std::string why_without_net_admin() {
 }
 
 Status drop_privileges(const Identity& caller, bool keep_net_admin) {
+  TRY(empty_bounding_set());
   return drop(caller.uid, caller.gid, keep_net_admin);
 }
 

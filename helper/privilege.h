@@ -36,7 +36,8 @@ Status drop_privileges(const Identity& caller, bool keep_net_admin);
 // After drop_privileges: CAP_NET_ADMIN isn't permitted any more either.
 Status give_up_net_admin();
 
-// drop_privileges for a process that keeps uid 0 where it has it, without any capability, out of the caller's reach.
+// drop_privileges for a process that keeps uid 0 where it has it, without any capability, out of the caller's reach. The
+// bounding set stays: with no_new_privs, and without execve, it means nothing.
 Status drop_to_bare_root();
 
 // CAP_NET_ADMIN effective or not. An error of raising leaves it lowered.

@@ -50,7 +50,7 @@ Status sweep_all(Rtnl& rtnl) {
 Status sweep_some(Rtnl& rtnl, Rtnl scan) {
   if (is_time_for_all()) return sweep_all(rtnl);
   std::vector<Link> abandoned;
-  const Status listed = for_some_links(std::move(scan), kOldest, [&](const Link& link) {
+  const Status listed = for_some_links(std::move(scan), "tun", kOldest, [&](const Link& link) {
     if (is_abandoned(link)) abandoned.push_back(link);
   });
   // EINTR: the list changed while it was read. What was seen was so.

@@ -17,7 +17,7 @@ bool is_abandoned(const Link& link);
 // Looks at every tap of this network namespace.
 Status sweep_all(Rtnl& rtnl);
 
-// What a hand-over can afford whatever else there is: the oldest 32 interfaces each time, and all of them once in 64 hand-overs,
+// What a hand-over can afford whatever else there is: the oldest 32 taps each time, and all of them once in 64 hand-overs,
 // by chance. Reading the list costs some 5 us an interface, and at a thousand of them would take longer than all the rest.
 // `scan` is used up.
 Status sweep_some(Rtnl& rtnl, Rtnl scan);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+//
+// A program for the build, not for the target: compiles the lists of allowed system calls below into BPF by libseccomp, and
+// prints it as the header that helper/confine.cc loads. Done at each start, it took a sixth of a whole hand-over
+// (docs/PERFORMANCE.md), and kept a library in the privileged process.
+//
+// Everything that isn't listed fails with EPERM rather than killing, so that a libc which needs one call more leaves an
+// explanation behind.
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_tun.h>
+#include <seccomp.h>
+#include <span>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace {
+
+// What libc and its allocator need wherever they are, and what ends a process.
+constexpr int kMemoryAndExit[] = {
+    SCMP_SYS(brk),        SCMP_SYS(munmap),       SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
+    SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid), SCMP_SYS(gettid),
+    SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigprocmask),
+};
+
+constexpr int kFiles[] = {
+    SCMP_SYS(openat), SCMP_SYS(read),  SCMP_SYS(close),      SCMP_SYS(fstat),      SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek),  SCMP_SYS(write), SCMP_SYS(getdents64), SCMP_SYS(statfs), SCMP_SYS(fstatfs),
+};
+
+// wait4 is for the auditor.
+constexpr int kSocketsAndCapabilities[] = {
+    SCMP_SYS(wait4),
+    SCMP_SYS(sendto),     SCMP_SYS(sendmsg),     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),       SCMP_SYS(poll),
+    SCMP_SYS(getsockopt), SCMP_SYS(getpeername), SCMP_SYS(capset),   SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
+};
+
+constexpr int kAudit[] = {SCMP_SYS(recvfrom), SCMP_SYS(poll)};
+
+// drivers/net/tun.c; nothing that reads or filters frames.
+constexpr unsigned kTunOperations[] = {TUNSETIFF, TUNSETOWNER, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ};
+constexpr unsigned kDescriptorOperations[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+
+void check(int status, const char* what) {
+  if (status >= 0) return;
+  fprintf(stderr, "confine_compile: %s: %s\n", what, strerror(-status));
+  exit(1);
+}
+
+void allow(scmp_filter_ctx filter, std::span<const int> calls) {
+  for (const int call : calls) check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0), "allow a call");
+}
+
+// Where one argument must be as given.
+void allow_if(scmp_filter_ctx filter, int call, scmp_arg_cmp comparison) {
+  check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, comparison), "allow a call with an argument");
+}
+
+void allow_front(scmp_filter_ctx filter) {
+  allow(filter, kMemoryAndExit);
+  allow(filter, kFiles);
+  allow(filter, kSocketsAndCapabilities);
+  allow_if(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  // The request is an unsigned int in the kernel; what a caller has in the upper half is passed over there too.
+  for (const unsigned operation : kTunOperations) {
+    allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, operation));
+  }
+  for (const unsigned operation : kDescriptorOperations) {
+    allow_if(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, operation));
+  }
+}
+
+void allow_auditor(scmp_filter_ctx filter) {
+  allow(filter, kMemoryAndExit);
+  allow(filter, kAudit);
+  // Without an address: to the peers that its sockets have, and to no other daemon that trusts root's uid.
+  allow_if(filter, SCMP_SYS(sendto), SCMP_A4(SCMP_CMP_EQ, 0));
+}
+
+void print(const char* name, void (*fill)(scmp_filter_ctx)) {
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+  if (filter == nullptr) check(-ENOMEM, "start a filter");
+  fill(filter);
+  FILE* file = tmpfile();
+  if (file == nullptr) check(-errno, "make a temporary file");
+  check(seccomp_export_bpf(filter, fileno(file)), "compile");
+  seccomp_release(filter);
+  rewind(file);
+  printf("inline constexpr sock_filter %s[] = {\n", name);
+  sock_filter line;
+  while (fread(&line, sizeof line, 1, file) == 1) printf("    {0x%x, %u, %u, 0x%x},\n", line.code, line.jt, line.jf, line.k);
+  printf("};\n");
+  fclose(file);
+}
+
+}  // namespace
+
+int main() {
+  printf("// Made by helper/confine_compile.cc; the lists are there.\n#pragma once\n#include <linux/filter.h>\n");
+  print("kFrontFilter", allow_front);
+  print("kAuditorFilter", allow_auditor);
+  return ferror(stdout) != 0 || fflush(stdout) != 0;
+}
