@@ -108,7 +108,8 @@ int deliver(const std::string& line) {
 std::string audit_line(const Identity& who, std::string_view facts) {
   std::string line = "<" + std::to_string(LOG_AUTHPRIV | LOG_NOTICE) + ">tapferry-helper[" + std::to_string(who.pid) + "]: ";
   line += "uid=" + std::to_string(who.uid) + " pid=" + std::to_string(who.pid) + " ppid=" + std::to_string(who.parent) + " ";
-  for (const char c : facts) line += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  // ASCII only: whoever reads a log must not be fooled by letters that look alike or turn the line around.
+  for (const char c : facts) line += c < 0x20 || c >= 0x7f ? '?' : c;
   return line;
 }
 

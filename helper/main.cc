@@ -166,6 +166,10 @@ Result<HandOver> act(Opened& opened, const Decision& decision) {
   return make_interface(opened.rtnl.value(), std::move(opened.tun).value(), opened.caller, decision.verdict);
 }
 
+Error send_error(const Error& error) {
+  return Error("failed to write fd to unix socket", "", error.object() + ": " + error.reason());
+}
+
 // Stage 5. Should: write the audit line, then send the one message. Must not: send anything if the line can't be written.
 Status send(Opened& opened, const Request& request, const HandOver& made) {
   if (!opened.auditor.is_ok()) return opened.auditor.error();
@@ -178,20 +182,20 @@ Status send(Opened& opened, const Request& request, const HandOver& made) {
   const std::string message = request.is_br_form ? std::string(1, '\0') : to_json_line(made.grant);
   const Status sent = send_with_fds(request.fd, message, fds, kSendTimeoutMs);
   if (sent.is_ok()) return {};
-  return Error("failed to write fd to unix socket", "", sent.error().reason());
+  return send_error(sent.error());
 }
 
 // Before the policy: in a user namespace its files may not even seem to be root's, and that isn't the cause.
 Status check_privilege(const Opened& opened) {
   if (opened.has_net_admin) return {};
-  return Error("get", "CAP_NET_ADMIN", opened.why_not)
+  return Error("failed to create tun device", "", "no CAP_NET_ADMIN: " + opened.why_not)
       .with_hint("install the helper setuid root; where that can't work, tapferryd is the way, which is not in this release");
 }
 
 Status hand_over(Opened& opened, const Request& request) {
   TRY(check_privilege(opened));
   const Status usable = check_passing_socket(request.fd);
-  if (!usable.is_ok()) return refused(opened, request.spec_text, usable.error());
+  if (!usable.is_ok()) return refused(opened, request.spec_text, send_error(usable.error()));
   const Result<Decision> decision = decide_request(request, opened.caller);
   if (!decision.is_ok()) return refused(opened, request.spec_text, decision.error());
   if (!decision.value().verdict.is_allowed) return refused(opened, request.spec_text, access_denied(request.spec, opened.caller));

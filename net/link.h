@@ -41,9 +41,8 @@ Result<Link> get_link(Rtnl& rtnl, int index);
 // meanwhile, so `visit` may see an interface twice.
 Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<void(const Link&)>& visit);
 
-// The same for the first `count` interfaces of any kind, oldest first, at a cost that doesn't grow with their number. `rtnl` is
-// used up.
-Status for_some_links(Rtnl rtnl, unsigned count, const std::function<void(const Link&)>& visit);
+// The same for the first `count` of them, oldest first, at a cost that doesn't grow with how many there are. `rtnl` is used up.
+Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count, const std::function<void(const Link&)>& visit);
 
 struct LinkIdentity {
   std::optional<Mac> mac;

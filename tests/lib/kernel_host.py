@@ -45,8 +45,8 @@ _SWITCH = """
 mkdir /lower /upper /host
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro host /lower || poweroff -f
 mount -t tmpfs -o mode=755 upper /upper
-mkdir /upper/files /upper/work
-mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work root /host || poweroff -f
+mkdir /upper/files /upper/scratch
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/scratch root /host || poweroff -f
 mount -t devtmpfs dev /host/dev
 mkdir -p /host/dev/pts /host/dev/shm
 mount -t devpts -o ptmxmode=0666 devpts /host/dev/pts
@@ -78,7 +78,7 @@ def run(command: Sequence[str], *, vmm: guest.Qemu, environment: dict[str, str] 
         say: Callable[[str], None] = lambda text: None) -> Completed:
     """Runs `command` in `directory`, with few variables besides `environment`. Raises Unavailable without a kernel."""
     kernel = guest_fetch.kernel("full", say)
-    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", **(environment or {})}
+    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LC_ALL": "C", **(environment or {})}
     words = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items()), *command]
     main = _MAIN.format(directory=shlex.quote(directory), begin=shlex.quote(_BEGIN), end=shlex.quote(_END),
                         command=shlex.join(words))

@@ -65,18 +65,11 @@ DIFFERENCES = {
     "form_fd_negative": (NO_NUMBER, words([USAGE], [])),
     "form_fd_huge": (NO_NUMBER, no_signal()),
 
-    "fd_datagram": ("a datagram has no end by which the receiver sees a failure", only_theirs_grants()),
-    "fd_unconnected": (SEEN_EARLY, words([NO_WRITE], [])),
-    "fd_listening": (SEEN_EARLY, words([NO_WRITE], [])),
-    "fd_inet": (SEEN_EARLY, no_signal()),
-    "fd_pipe": (SEEN_EARLY, words([NO_WRITE], [])),
-    "fd_file": (SEEN_EARLY, words([NO_WRITE], [])),
-    "fd_directory": (SEEN_EARLY, words([NO_WRITE], [])),
-    "fd_closed": (SEEN_EARLY, words([NO_WRITE], [])),
+    "fd_datagram": ("a datagram has no end by which the receiver sees a failure", only_theirs_grants(NO_WRITE)),
+    "fd_inet": (SEEN_EARLY, no_signal(NO_WRITE)),
     "fd_peer_gone": ("ours outlives SIGPIPE to say why", no_signal(NO_WRITE)),
 
     "tun_0600": ("the node is opened as root where its mode forbids the caller", only_ours_grants(NO_TUN)),
-    "not_setuid": ("the cause is named, not its consequence", words([NO_CREATE], [])),
 
     "acl_comment_behind": ("a comment may follow a rule", only_ours_grants(DENIED)),
     "acl_carriage_return": ("a line that isn't wholly understood denies everything",

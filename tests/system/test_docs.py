@@ -333,7 +333,8 @@ class Readme(HelperCase):
         self.box.write(f"{self.folder}/policy.conf", "allow bridge=br0\n", owner="alice")
         plain = self.box.install(os.path.join(sandbox.BUILD, "tapferry-helper"), "tapferry-helper-plain")
         command = re.search(r"^tapferry-helper (--explain .*)$", read("docs/tapferry-helper.8"), re.M)[1]
-        for program, user, allowed in ((plain, "alice", True), (self.helper, "root", False), (self.helper, "alice", False)):
+        cases = ((plain, "alice", True), (self.helper, "root", False), (self.helper, "alice", False))
+        for program, user, allowed in cases:
             done = self.box.run([program, *command.split()], user, cwd=self.folder)
             self.assertEqual(json.loads(done.stdout)["allowed"], allowed, f"{user}: {done.stdout}")
         os.chown(f"{self.folder}/policy.conf", 0, 0)

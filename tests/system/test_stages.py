@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The tables of docs/PRIVILEGE.md, compared with a helper that is stopped at each stage: strace sends it SIGSTOP
 at a certain system call, and /proc/PID/status says what it has."""
+import contextlib
 import dataclasses
 import os
 import re
@@ -22,7 +23,7 @@ STOPPED = "--- stopped by SIGSTOP ---"
 MOMENTS = {
     "front, stages 0 and 1": [("clone", None)],
     "front, opening the tun node": [("openat", "/dev/net/tun")],
-    "front, stages 2, 3 and 5": [("openat", "/etc/passwd"), ("sendmsg", None)],
+    "front, stages 2, 3 and 5": [("openat", "/etc/tapferry/policy.conf"), ("sendmsg", None)],
     "front, within an operation of stage 4": [("ioctl", "/dev/net/tun")],
 }
 
@@ -79,7 +80,7 @@ class Stopped:
             command = ["strace", "-f", "-u", "alice", "-o", trace.name, "-e", f"trace={call}",
                        "-e", f"inject={call}:signal=SIGSTOP:when=1", *(["-P", path] if path else []),
                        helper, "--net=bridge=br0", f"--fd={theirs.fileno()}"]
-            proc = box.popen(command, "root", pass_fds=[theirs.fileno()], start_new_session=True,
+            proc = box.popen(command, "root", pass_fds=[theirs.fileno()],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
                 sandbox.eventually(lambda: proc.poll() is not None or STOPPED in self.read(trace), 30)
@@ -87,9 +88,10 @@ class Stopped:
                 if STOPPED in self.trace:
                     self.look(*helpers(helper))
             finally:
-                os.killpg(proc.pid, signal.SIGKILL)
+                proc.kill()
                 for pid in helpers(helper):
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 proc.communicate(timeout=20)
         sandbox.eventually(lambda: not helpers(helper))
 
@@ -110,7 +112,7 @@ class Stopped:
 
 
 def filter_mode(word):
-    """Seccomp's mode for a table's word; a build with a sanitizer has no filter, which its runtime couldn't live with."""
+    """Seccomp's mode for a table's word; a build with a sanitizer has no filter."""
     is_sanitized = os.path.basename(sandbox.BUILD) in ("asan", "tsan")
     return 2 if word == "filter" and not is_sanitized else 0
 
@@ -119,7 +121,8 @@ def table(title):
     """Rows of PRIVILEGE.md's table: name -> cells."""
     with open(f"{sandbox.ROOT}/docs/PRIVILEGE.md", encoding="utf-8") as file:
         text = file.read().split(f"<!-- stages: {title} -->")[1].split("\n\n")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: row[1:] for row in rows[1:]}
 
 
