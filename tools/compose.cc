@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "tools/compose.h"
+
+#include <optional>
+
+#include "base/parse.h"
+
+namespace tapferry {
+namespace {
+
+enum class Word { kFds, kVhostFds, kMac, kIfname };
+
+struct Placeholder {
+  Word word = Word::kFds;
+  size_t nic = 0;
+  size_t length = 0;  // with its braces
+};
+
+constexpr struct {
+  std::string_view text;
+  Word word;
+} kWords[] = {{"fds", Word::kFds}, {"vhostfds", Word::kVhostFds}, {"mac", Word::kMac}, {"ifname", Word::kIfname}};
+
+// The placeholder at the front of `text`, which begins with a brace.
+std::optional<Placeholder> placeholder_at(std::string_view text) {
+  const size_t end = text.find('}');
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view inside = text.substr(1, end - 1);
+  for (const auto& entry : kWords) {
+    std::string_view number = inside;
+    if (!consume_prefix(&number, entry.text)) continue;
+    const auto nic = number.empty() ? 0 : parse_uint(number, 0, 1000000);
+    if (nic) return Placeholder{entry.word, *nic, end + 1};
+  }
+  return std::nullopt;
+}
+
+// Calls `visit` for each placeholder and `keep` for the text between.
+template <typename Visit, typename Keep>
+void walk(std::string_view text, Visit visit, Keep keep) {
+  while (!text.empty()) {
+    const size_t brace = text.find('{');
+    keep(text.substr(0, brace));
+    if (brace == std::string_view::npos) return;
+    text.remove_prefix(brace);
+    const auto placeholder = placeholder_at(text);
+    const size_t length = placeholder ? placeholder->length : 1;
+    if (placeholder) {
+      visit(*placeholder, text.substr(0, length));
+    } else {
+      keep(text.substr(0, length));
+    }
+    text.remove_prefix(length);
+  }
+}
+
+// "3:4", as QEMU separates descriptors.
+std::string joined(std::span<const int> fds) {
+  std::string text;
+  for (const int fd : fds) {
+    if (!text.empty()) text += ':';
+    text += std::to_string(fd);
+  }
+  return text;
+}
+
+std::string value_of(Word word, const Nic& nic) {
+  switch (word) {
+    case Word::kFds: return joined(nic.fds);
+    case Word::kVhostFds: return joined(nic.vhost_fds);
+    case Word::kMac: return to_string(nic.guest_mac);
+    case Word::kIfname: return nic.ifname;
+  }
+  return "";
+}
+
+constexpr auto kKeepNothing = [](std::string_view) {};
+
+}  // namespace
+
+bool has_placeholder(std::span<const std::string> arguments) {
+  bool found = false;
+  for (const std::string& argument : arguments) {
+    walk(
+        argument, [&](const Placeholder&, std::string_view) { found = true; }, kKeepNothing);
+  }
+  return found;
+}
+
+Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked) {
+  Status status;
+  const auto check = [&](const Placeholder& placeholder, std::string_view text) {
+    if (placeholder.nic >= asked.size()) {
+      status = Error("fill in", text, std::to_string(asked.size()) + " --net= given, numbered from 0");
+    } else if (placeholder.word == Word::kVhostFds && asked[placeholder.nic].vhost == VhostNet::kOff) {
+      status = Error("fill in", text, "that --net= asks for no vhost descriptors").with_hint("add vhost=on to it");
+    }
+  };
+  for (const std::string& argument : arguments) {
+    walk(argument, check, kKeepNothing);
+    if (!status.is_ok()) return status;
+  }
+  return status;
+}
+
+std::vector<std::string> fill_placeholders(std::span<const std::string> arguments, std::span<const Nic> nics) {
+  std::vector<std::string> filled;
+  for (const std::string& argument : arguments) {
+    std::string& text = filled.emplace_back();
+    walk(
+        argument,
+        [&](const Placeholder& placeholder, std::string_view original) {
+          text +=
+              placeholder.nic < nics.size() ? value_of(placeholder.word, nics[placeholder.nic]) : std::string(original);
+        },
+        [&](std::string_view kept) { text += kept; });
+  }
+  return filled;
+}
+
+bool is_qemu(std::string_view program) {
+  const std::string_view name = program.substr(program.rfind('/') + 1);
+  return name.starts_with("qemu-system-") || name == "qemu-kvm" || name == "kvm";
+}
+
+std::vector<std::string> qemu_options(std::span<const Nic> nics) {
+  std::vector<std::string> options;
+  for (size_t i = 0; i < nics.size(); ++i) {
+    const Nic& nic = nics[i];
+    const std::string id = "tapferry" + std::to_string(i);
+    const bool is_multi_queue = nic.fds.size() > 1;
+    std::string netdev = "tap,id=" + id + (is_multi_queue ? ",fds=" : ",fd=") + joined(nic.fds);
+    if (!nic.vhost_fds.empty()) {
+      netdev += std::string(",vhost=on") + (is_multi_queue ? ",vhostfds=" : ",vhostfd=") + joined(nic.vhost_fds);
+    }
+    std::string device = "virtio-net-pci,netdev=" + id + ",mac=" + to_string(nic.guest_mac);
+    // One vector for each direction of each queue, one for the configuration, one for the control queue.
+    if (is_multi_queue) device += ",mq=on,vectors=" + std::to_string(2 * nic.fds.size() + 2);
+    // virtio-net's own default; QEMU offers the feature only when it is told.
+    if (nic.mtu != 1500) device += ",host_mtu=" + std::to_string(nic.mtu);
+    options.insert(options.end(), {"-netdev", netdev, "-device", device});
+  }
+  return options;
+}
+
+}  // namespace tapferry

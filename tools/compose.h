@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// The command line that `tapferry run` executes: placeholders filled in, or QEMU's own options added. Pure.
+//
+// A placeholder is {fds}, {vhostfds}, {mac} or {ifname}, with the number of its --net behind the word, from 0:
+// {fds1} is the second's; {fds} is {fds0}. Anything else in braces is left as it is.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "net/mac.h"
+#include "net/spec.h"
+
+namespace tapferry {
+
+// An interface as the command gets it.
+struct Nic {
+  std::string ifname;
+  Mac guest_mac;
+  unsigned mtu = 1500;         // bytes
+  std::vector<int> fds;        // one for each queue
+  std::vector<int> vhost_fds;  // as many, or none
+};
+
+bool has_placeholder(std::span<const std::string> arguments);
+
+// Whether every placeholder has an interface, and vhost descriptors where it wants some: known from what is asked, so
+// that nothing is asked in vain.
+Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked);
+
+// `arguments` with the placeholders replaced; one without an interface stays.
+std::vector<std::string> fill_placeholders(std::span<const std::string> arguments, std::span<const Nic> nics);
+
+// qemu-system-*, qemu-kvm or kvm, by the last part of the path.
+bool is_qemu(std::string_view program);
+
+// -netdev and -device for each interface, with the ids tapferry0, tapferry1, ...
+std::vector<std::string> qemu_options(std::span<const Nic> nics);
+
+}  // namespace tapferry

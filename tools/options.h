@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//
+// What the commands' option parsing shares: GLib's parser with errors of ours, and where the helper is.
+#pragma once
+
+#include <glib.h>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace tapferry {
+
+struct CommandHelp {
+  const char* parameters;   // what follows the options on the usage line
+  const char* summary;      // before the list of options
+  const char* description;  // behind it
+};
+
+// Parses a command's options into the entries' variables and prints its help for --help (then the process ends with
+// status 0). Options end at the first other word. What is left over is an error unless an entry is G_OPTION_REMAINING.
+Status parse_options(const CommandHelp& help, const GOptionEntry* entries, int argc, char** argv);
+
+// The strings of a G_OPTION_ARG_FILENAME_ARRAY, null for none.
+std::vector<std::string> strings_of(char** array);
+std::optional<std::string> string_of(const char* text);
+
+// --helper=PATH if it was given, else TAPFERRY_HELPER, else tapferry-helper beside this program (a build tree), else
+// where `make install' puts it.
+std::string helper_path(const char* option);
+
+}  // namespace tapferry

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+//
+// `tapferry run`: asks for every interface, all or none, then becomes the command. What was handed over survives that,
+// under the lowest numbers from 3; if anything fails before, the interfaces go with this process.
+
+#include <cerrno>
+#include <fcntl.h>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include "base/fd.h"
+#include "net/ask.h"
+#include "net/spec.h"
+#include "tools/command.h"
+#include "tools/compose.h"
+#include "tools/guest_mac.h"
+#include "tools/options.h"
+
+namespace tapferry {
+namespace {
+
+struct RunOptions {
+  std::string helper;
+  std::vector<std::string> spec_texts;
+  std::vector<Spec> specs;
+  std::vector<std::string> command;
+};
+
+constexpr CommandHelp kHelp = {
+    "-- COMMAND [ARGUMENT]...",
+    "Asks tapferry-helper for the interfaces, then executes COMMAND, which inherits their\n"
+    "descriptors. COMMAND is found in PATH.",
+    "In COMMAND's arguments are replaced:\n"
+    "  {fds}       the descriptors of the first --net, one for each queue (3:4)\n"
+    "  {vhostfds}  its descriptors of /dev/vhost-net\n"
+    "  {mac}       the MAC address that its guest should use\n"
+    "  {ifname}    its name on this host\n"
+    "  {fds1}...   the same of the second --net, and so on\n"
+    "A command named qemu-system-*, qemu-kvm or kvm whose arguments have none of these gets\n"
+    "-netdev and -device for every --net.\n"
+    "\n"
+    "SPEC is bridge=BRIDGE or tap[=NAME], then ,key=value...: see tapferry(1).\n"
+    "\n"
+    "  tapferry run --net=bridge=br0,queues=2 -- qemu-system-x86_64 -m 1G disk.img\n"
+    "  tapferry run --net=bridge=br0 -- my-vmm --tap-fd={fds} --mac={mac}\n"};
+
+// A command that has no place for the descriptors would hold them without knowing.
+Status check_command(const RunOptions& options) {
+  const std::vector<std::string>& command = options.command;
+  if (has_placeholder(command)) return check_placeholders(command, options.specs);
+  if (is_qemu(command[0])) return {};
+  return Error("run", command[0], "it isn't QEMU, and none of its arguments says where the descriptors go")
+      .with_hint("write {fds} there, which becomes their numbers");
+}
+
+Result<RunOptions> read_options(int argc, char** argv) {
+  g_autofree char* helper = nullptr;
+  g_auto(GStrv) nets = nullptr;
+  g_auto(GStrv) command = nullptr;
+  const GOptionEntry entries[] = {
+      {"net", 'n', 0, G_OPTION_ARG_FILENAME_ARRAY, &nets, "an interface to ask for (may be repeated)", "SPEC"},
+      {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &command, nullptr, nullptr},
+      {}};
+  TRY(parse_options(kHelp, entries, argc, argv));
+  RunOptions options;
+  options.helper = helper_path(helper);
+  options.spec_texts = strings_of(nets);
+  options.command = strings_of(command);
+  if (options.spec_texts.empty()) return Error("read", "the command line", "--net=SPEC is missing");
+  if (options.command.empty()) return Error("read", "the command line", "the command is missing");
+  for (const std::string& text : options.spec_texts) options.specs.push_back(TRY(parse_spec(text)));
+  TRY(check_command(options));
+  return options;
+}
+
+// Moves `fd` to the lowest free number from 3 and lets it survive execve(2).
+Result<int> keep(Fd fd) {
+  const int lowest = fcntl(fd.get(), F_DUPFD, 3);
+  if (lowest < 0) return Error::from_errno("keep", "descriptor " + std::to_string(fd.get()), errno);
+  if (lowest < fd.get()) return lowest;
+  close(lowest);
+  if (fcntl(fd.get(), F_SETFD, 0) != 0) {
+    return Error::from_errno("keep", "descriptor " + std::to_string(fd.get()), errno);
+  }
+  return fd.release();
+}
+
+Result<Nic> make_nic(GrantedInterface interface, const Spec& spec) {
+  Nic nic;
+  nic.ifname = interface.grant.ifname;
+  nic.mtu = interface.grant.mtu;
+  const bool is_macvtap = spec.kind == Kind::kMacvtap || spec.kind == Kind::kDevice;
+  // A macvtap takes only what is sent to its own address.
+  nic.guest_mac = is_macvtap ? interface.grant.mac : spec.guest_mac ? *spec.guest_mac : TRY(random_guest_mac());
+  for (Fd& fd : interface.queues) nic.fds.push_back(TRY(keep(std::move(fd))));
+  for (Fd& fd : interface.vhost) nic.vhost_fds.push_back(TRY(keep(std::move(fd))));
+  return nic;
+}
+
+Result<std::vector<Nic>> ask_for_all(const RunOptions& options) {
+  std::vector<GrantedInterface> granted;
+  for (const std::string& spec : options.spec_texts) {
+    granted.push_back(TRY(take_interface(TRY(ask_helper(ask_by_net(options.helper, spec))))));
+  }
+  std::vector<Nic> nics;
+  for (size_t i = 0; i < granted.size(); ++i) {
+    nics.push_back(TRY(make_nic(std::move(granted[i]), options.specs[i])));
+  }
+  return nics;
+}
+
+Status execute(std::vector<std::string> command) {
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execvp(argv[0], argv.data());
+  return Error::from_errno("run", command[0], errno);
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv) {
+  auto read = read_options(argc, argv);
+  if (!read.is_ok()) return fail_usage("run", read.error());
+  const RunOptions options = std::move(read).value();
+  auto nics = ask_for_all(options);
+  if (!nics.is_ok()) return fail(nics.error());
+  std::vector<std::string> command = fill_placeholders(options.command, nics.value());
+  if (!has_placeholder(options.command)) {
+    for (std::string& option : qemu_options(nics.value())) command.push_back(std::move(option));
+  }
+  const Status status = execute(std::move(command));
+  return fail(status.error());
+}
+
+}  // namespace tapferry
