@@ -281,7 +281,9 @@ class Help(CommandCase):
         for words in (["--help"], ["help"], ["help", "run"], ["run", "--help"], ["probe", "--help"],
                       ["help", "explain"], ["explain", "--help"]):
             with self.subTest(words=words):
-                self.assertIn("Usage:", self.succeeds(*words).stdout)
+                text = self.succeeds(*words).stdout
+                self.assertIn("Usage:", text)
+                self.assertTrue(text.isascii() and "OPTION?" not in text, text)
 
     def test_version_is_told(self):
         self.assertRegex(self.succeeds("--version").stdout, r"\Atapferry \d+\.\d+\.\d+\n\Z")
@@ -295,9 +297,10 @@ class Help(CommandCase):
 
     def test_full_disk_is_noticed(self):
         with open("/dev/full", "w", encoding="ascii") as full:
-            done = self.box.run([self.command, "--help"], stdout=full)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("No space left", done.stderr)
+            for words in (["--help"], ["run", "--help"]):
+                done = self.box.run([self.command, *words], stdout=full)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("No space left", done.stderr)
 
 
 if __name__ == "__main__":

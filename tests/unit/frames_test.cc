@@ -16,6 +16,7 @@ Bytes counted(size_t size) {
   return bytes;
 }
 
+// `payload` must outlive it.
 IpPacket packet_of(const char* from, const char* to, const Bytes& payload) {
   IpPacket packet;
   packet.from = *parse_ip(from);
@@ -104,7 +105,8 @@ TEST_P(IpFamilies, FragmentsFitTheMtuAndCoverThePayload) {
 }
 
 TEST_P(IpFamilies, EveryShorteningIsAnError) {
-  const IpPacket packet = packet_of(GetParam().first, GetParam().second, counted(3000));
+  const Bytes payload = counted(3000);
+  const IpPacket packet = packet_of(GetParam().first, GetParam().second, payload);
   const Bytes bytes = ip_packets(packet, 1500)[0];
   const uint16_t type = packet.from.is_v6 ? kTypeIpv6 : kTypeIpv4;
   for (size_t length = 0; length < bytes.size(); ++length) {
