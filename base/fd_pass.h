@@ -30,8 +30,8 @@ Status check_passing_socket(int fd);
 Status send_with_fds(int socket, std::string_view bytes, std::span<const int> fds, int timeout_ms);
 
 struct ReceivedMessage {
-  std::string bytes;    // empty: the peer closed
-  std::vector<Fd> fds;  // close-on-exec
+  std::string bytes;          // empty: the peer closed
+  std::vector<Fd> fds;        // close-on-exec
   bool is_truncated = false;  // bytes or descriptors didn't fit and are lost
 };
 

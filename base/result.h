@@ -91,9 +91,9 @@ using Status = Result<void>;
 }  // namespace tapferry
 
 // The value of a Result, or a return of its error from the enclosing function.
-#define TRY(expression)                                         \
-  ({                                                            \
-    auto try_result_ = (expression);                            \
+#define TRY(expression)                                              \
+  ({                                                                 \
+    auto try_result_ = (expression);                                 \
     if (!try_result_.is_ok()) return std::move(try_result_).error(); \
-    std::move(try_result_).value();                             \
+    std::move(try_result_).value();                                  \
   })

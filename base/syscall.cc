@@ -8,9 +8,7 @@
 
 namespace tapferry {
 
-Result<Fd> open_file(const std::string& path, int flags) {
-  return open_file_at(AT_FDCWD, path, flags, path);
-}
+Result<Fd> open_file(const std::string& path, int flags) { return open_file_at(AT_FDCWD, path, flags, path); }
 
 Result<Fd> open_file_at(int dir_fd, const std::string& name, int flags, const std::string& path_for_errors) {
   const int fd = retry_on_eintr([&] { return openat(dir_fd, name.c_str(), flags | O_CLOEXEC | O_NOCTTY); });

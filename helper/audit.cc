@@ -91,7 +91,8 @@ Result<bool> become_auditor(Fd channel) {
 // 0, or why the line isn't with syslog. The socket's own buffer being full is waited for, up to the timeout.
 int deliver(const std::string& line) {
   for (int waited_ms = 0;;) {
-    if (retry_on_eintr([&] { return sendto(kSyslog, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0); }) >= 0) {
+    if (retry_on_eintr(
+            [&] { return sendto(kSyslog, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0); }) >= 0) {
       return 0;
     }
     // Syslog restarted meanwhile, or stopped for good: as if nobody had listened from the beginning.
@@ -106,8 +107,10 @@ int deliver(const std::string& line) {
 }
 
 std::string audit_line(const Identity& who, std::string_view facts) {
-  std::string line = "<" + std::to_string(LOG_AUTHPRIV | LOG_NOTICE) + ">tapferry-helper[" + std::to_string(who.pid) + "]: ";
-  line += "uid=" + std::to_string(who.uid) + " pid=" + std::to_string(who.pid) + " ppid=" + std::to_string(who.parent) + " ";
+  std::string line =
+      "<" + std::to_string(LOG_AUTHPRIV | LOG_NOTICE) + ">tapferry-helper[" + std::to_string(who.pid) + "]: ";
+  line += "uid=" + std::to_string(who.uid) + " pid=" + std::to_string(who.pid) + " ppid=" + std::to_string(who.parent) +
+          " ";
   // ASCII only: whoever reads a log must not be fooled by letters that look alike or turn the line around.
   for (const char c : facts) line += c < 0x20 || c >= 0x7f ? '?' : c;
   return line;
@@ -153,7 +156,8 @@ Auditor::~Auditor() {
 Status Auditor::record(std::string_view facts) {
   facts = facts.substr(0, kMaxFacts);
   const auto fail = [](int code) {
-    return Error::from_errno("write", "the audit line", code).with_hint("see whether the system's log (/dev/log) works");
+    return Error::from_errno("write", "the audit line", code)
+        .with_hint("see whether the system's log (/dev/log) works");
   };
   if (send(channel_.get(), facts.data(), facts.size(), MSG_NOSIGNAL) < 0) return fail(errno);
   pollfd answered = {channel_.get(), POLLIN, 0};

@@ -2,9 +2,9 @@
 #include "helper/confine.h"
 
 #include <cerrno>
+#include <linux/seccomp.h>
 #include <span>
 #include <sys/prctl.h>
-#include <linux/seccomp.h>
 
 #include "confine_filters.h"
 

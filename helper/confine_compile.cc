@@ -23,21 +23,21 @@ namespace {
 
 // What libc and its allocator need wherever they are, and what ends a process.
 constexpr int kMemoryAndExit[] = {
-    SCMP_SYS(brk),        SCMP_SYS(munmap),       SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
-    SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid), SCMP_SYS(gettid),
-    SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(brk),    SCMP_SYS(munmap),          SCMP_SYS(mremap),         SCMP_SYS(madvise),
+    SCMP_SYS(futex),  SCMP_SYS(exit_group),      SCMP_SYS(rt_sigreturn),   SCMP_SYS(getpid),
+    SCMP_SYS(gettid), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigprocmask),
 };
 
 constexpr int kFiles[] = {
-    SCMP_SYS(openat), SCMP_SYS(read),  SCMP_SYS(close),      SCMP_SYS(fstat),      SCMP_SYS(newfstatat),
+    SCMP_SYS(openat), SCMP_SYS(read),  SCMP_SYS(close),      SCMP_SYS(fstat),  SCMP_SYS(newfstatat),
     SCMP_SYS(lseek),  SCMP_SYS(write), SCMP_SYS(getdents64), SCMP_SYS(statfs), SCMP_SYS(fstatfs),
 };
 
 // wait4 is for the auditor.
 constexpr int kSocketsAndCapabilities[] = {
-    SCMP_SYS(wait4),
-    SCMP_SYS(sendto),     SCMP_SYS(sendmsg),     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),       SCMP_SYS(poll),
-    SCMP_SYS(getsockopt), SCMP_SYS(getpeername), SCMP_SYS(capset),   SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
+    SCMP_SYS(wait4),   SCMP_SYS(sendto),        SCMP_SYS(sendmsg),    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg), SCMP_SYS(poll),          SCMP_SYS(getsockopt), SCMP_SYS(getpeername),
+    SCMP_SYS(capset),  SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
 };
 
 constexpr int kAudit[] = {SCMP_SYS(recvfrom), SCMP_SYS(poll)};
@@ -93,7 +93,8 @@ void print(const char* name, void (*fill)(scmp_filter_ctx)) {
   rewind(file);
   printf("inline constexpr sock_filter %s[] = {\n", name);
   sock_filter line;
-  while (fread(&line, sizeof line, 1, file) == 1) printf("    {0x%x, %u, %u, 0x%x},\n", line.code, line.jt, line.jf, line.k);
+  while (fread(&line, sizeof line, 1, file) == 1)
+    printf("    {0x%x, %u, %u, 0x%x},\n", line.code, line.jt, line.jf, line.k);
   printf("};\n");
   fclose(file);
 }

@@ -46,11 +46,13 @@ Result<Link> create(Rtnl& rtnl, const std::vector<Fd>& queues, const Identity& c
   const std::string wanted = spec.name.value_or(spec.object);
   const std::string name = is_named ? TRY(create_named(rtnl, first, wanted, flags_of(spec)))
                                     : TRY(create_unnamed(rtnl, first, flags_of(spec)));
-  TRY(set_tap_owner(first, caller.uid));
-  for (size_t i = 1; i < queues.size(); ++i) TRY(attach_tap(queues[i].get(), name, flags_of(spec)));
-  Link tap = TRY(get_link(rtnl, name));
-  if (tap.kind != "tun") return Error::from_errno("find", "the new tap " + name, ENODEV);
-  return tap;
+                                    TRY(set_tap_owner(first, caller.uid));
+                                    for (size_t i = 1; i < queues.size(); ++i)
+                                      TRY(attach_tap(queues[i].get(), name, flags_of(spec)));
+                                    Link tap = TRY(get_link(rtnl, name));
+                                    if (tap.kind != "tun")
+                                      return Error::from_errno("find", "the new tap " + name, ENODEV);
+                                    return tap;
 }
 
 // The kernel decides whether the tap is the caller's: CAP_NET_ADMIN isn't effective here.
@@ -62,7 +64,8 @@ Status attach(const std::vector<Fd>& queues, const std::string& name, const Spec
     if (error.code() == EPERM) return Error("attach to tap", name, "it belongs to somebody else, or is no tap");
     if (error.code() == EBUSY) return Error("attach to tap", name, "its queues are all in use");
     if (error.code() == EINVAL) {
-      return Error("attach to tap", name, "it is no tap, or has one queue where several are asked for, or the other way round")
+      return Error("attach to tap", name,
+                   "it is no tap, or has one queue where several are asked for, or the other way round")
           .with_hint("compare `ip -details link show dev " + name + "'");
     }
     return error;
@@ -109,7 +112,8 @@ Status join(Rtnl& rtnl, const Link& tap, const Link& bridge, const Spec& spec) {
   TRY(perform(rtnl, RefuseRouterAdvertisements{tap}));
   const Result<std::string> joined = perform(rtnl, JoinBridge{tap, bridge});
   if (!joined.is_ok()) {
-    return Error("failed to add interface `" + tap.name + "' to bridge", "`" + bridge.name + "'", joined.error().reason());
+    return Error("failed to add interface `" + tap.name + "' to bridge", "`" + bridge.name + "'",
+                 joined.error().reason());
   }
   if (spec.isolated.value_or(false)) TRY(perform(rtnl, IsolatePort{tap}));
   return {};
@@ -154,7 +158,8 @@ Result<Link> make_new(Rtnl& rtnl, const std::vector<Fd>& queues, const Identity&
 // The interface was there before, so its tag, MAC and MTU are as its owner or the administrator left them.
 Result<Link> take_existing(const std::vector<Fd>& queues, const Link& tap, const Spec& spec) {
   if (spec.mac || spec.mtu) {
-    return Error("attach to tap", tap.name, "it exists, and mac= and mtu= are for new ones").with_hint("leave them out");
+    return Error("attach to tap", tap.name, "it exists, and mac= and mtu= are for new ones")
+        .with_hint("leave them out");
   }
   TRY(attach(queues, tap.name, spec));
   return tap;
@@ -173,7 +178,8 @@ Result<std::optional<Link>> find_existing(Rtnl& rtnl, const Spec& spec) {
 Status finish(Rtnl& rtnl, const Link& tap, bool is_existing, const Spec& spec, HandOver* made) {
   const int queue = made->queues[0].get();
   if (spec.vnet_hdr) {
-    if (is_existing) made->undo.vnet_hdr_sz = TRY(describe_tap_queue(queue)).vnet_hdr_sz;
+    if (is_existing) made->undo.vnet_hdr_sz = TRY(describe_tap_queue(queue))
+    .vnet_hdr_sz;
     TRY(set_vnet_hdr_sz(queue, spec.vnet_hdr_sz));
   }
   if (spec.up.value_or(true) && !tap.is_up()) {

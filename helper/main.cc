@@ -59,7 +59,8 @@ Result<Fd> open_tun(uid_t caller) {
   const auto own = static_cast<uid_t>(setfsuid(caller));
   Result<Fd> tun = open_file(kTunNode, O_RDWR);
   setfsuid(own);
-  if (static_cast<uid_t>(setfsuid(static_cast<uid_t>(-1))) != own) return Error::from_errno("return to", "uid 0", EPERM);
+  if (static_cast<uid_t>(setfsuid(static_cast<uid_t>(-1))) != own)
+    return Error::from_errno("return to", "uid 0", EPERM);
   if (tun.is_ok() || tun.error().code() != EACCES) return tun;
   return open_file(kTunNode, O_RDWR);
 }
@@ -189,7 +190,8 @@ Status send(Opened& opened, const Request& request, const HandOver& made) {
 Status check_privilege(const Opened& opened) {
   if (opened.has_net_admin) return {};
   return Error("failed to create tun device", "", "no CAP_NET_ADMIN: " + opened.why_not)
-      .with_hint("install the helper setuid root; where that can't work, tapferryd is the way, which is not in this release");
+      .with_hint(
+          "install the helper setuid root; where that can't work, tapferryd is the way, which is not in this release");
 }
 
 Status hand_over(Opened& opened, const Request& request) {
@@ -198,7 +200,8 @@ Status hand_over(Opened& opened, const Request& request) {
   if (!usable.is_ok()) return refused(opened, request.spec_text, send_error(usable.error()));
   const Result<Decision> decision = decide_request(request, opened.caller);
   if (!decision.is_ok()) return refused(opened, request.spec_text, decision.error());
-  if (!decision.value().verdict.is_allowed) return refused(opened, request.spec_text, access_denied(request.spec, opened.caller));
+  if (!decision.value().verdict.is_allowed)
+    return refused(opened, request.spec_text, access_denied(request.spec, opened.caller));
   Result<HandOver> made = act(opened, decision.value());
   if (!made.is_ok()) return refused(opened, request.spec_text, made.error());
   const Status sent = send(opened, request, made.value());
@@ -217,16 +220,16 @@ Status explain(const Opened& opened, const Request& request) {
   const Result<Decision> decision = decide_request(request, opened.caller);
   Caller nameless;
   nameless.uid = opened.caller.uid;
-  const std::string json =
-      decision.is_ok()
-          ? explain_json(decision.value().policy, decision.value().caller, request.spec, decision.value().verdict)
-          : explain_json(decision.error(), nameless, request.spec_text);
+  const std::string json = decision.is_ok() ? explain_json(decision.value().policy, decision.value().caller,
+                                                           request.spec, decision.value().verdict)
+                                            : explain_json(decision.error(), nameless, request.spec_text);
   return write_all(STDOUT_FILENO, json + "\n", "standard output");
 }
 
 Status run(int argc, char* argv[]) {
   TRY(make_sane());  // stage 0
-  if (argc < 1) return Error("start", "", "no argument at all, not even a name").with_hint(usage().substr(0, usage().find('\n')));
+  if (argc < 1)
+    return Error("start", "", "no argument at all, not even a name").with_hint(usage().substr(0, usage().find('\n')));
   Opened opened = TRY(open_everything(argc, argv));  // stage 1
   TRY(drop(opened));                                 // stage 2
   const Result<Request> parsed = parse_request(argc, argv);
@@ -235,7 +238,7 @@ Status run(int argc, char* argv[]) {
   switch (request.action) {
     case Action::kHelp: return write_all(STDOUT_FILENO, usage(), "standard output");
     case Action::kVersion: return write_all(STDOUT_FILENO, "tapferry-helper " TAPFERRY_VERSION "\n", "standard output");
-    case Action::kExplain: return explain(opened, request);  // stage 3 alone
+    case Action::kExplain: return explain(opened, request);     // stage 3 alone
     case Action::kHandOver: return hand_over(opened, request);  // stages 3 to 5
   }
   return {};

@@ -47,8 +47,8 @@ struct DeleteAbandonedTap {
   const Link& tap;
 };
 
-using Operation = std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge, IsolatePort,
-                               BringUp, BringDown, DeleteAbandonedTap>;
+using Operation = std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge,
+                               IsolatePort, BringUp, BringDown, DeleteAbandonedTap>;
 
 // `rtnl` was opened at stage 1, since the kernel wants the capability of its opener too (net/rtnl.h).
 // Raises CAP_NET_ADMIN, does the one thing, lowers it. The value is the name that CreateTap got, else empty.

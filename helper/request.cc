@@ -10,22 +10,25 @@
 namespace tapferry {
 namespace {
 
-constexpr const char* kUsageLine = "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD";
+constexpr const char* kUsageLine =
+    "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD";
 
 enum Option : int { kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain, kVersion, kHelp, kOptionCount };
 
 constexpr option kOptions[] = {
-    {"use-vnet", no_argument, nullptr, kUseVnet}, {"br", required_argument, nullptr, kBridge},
-    {"net", required_argument, nullptr, kNet},    {"fd", required_argument, nullptr, kFd},
-    {"policy", required_argument, nullptr, kPolicy}, {"explain", no_argument, nullptr, kExplain},
-    {"version", no_argument, nullptr, kVersion},  {"help", no_argument, nullptr, kHelp},
+    {"use-vnet", no_argument, nullptr, kUseVnet},
+    {"br", required_argument, nullptr, kBridge},
+    {"net", required_argument, nullptr, kNet},
+    {"fd", required_argument, nullptr, kFd},
+    {"policy", required_argument, nullptr, kPolicy},
+    {"explain", no_argument, nullptr, kExplain},
+    {"version", no_argument, nullptr, kVersion},
+    {"help", no_argument, nullptr, kHelp},
     {nullptr, 0, nullptr, 0},
 };
 
 // "Usage" comes first: the word that QEMU's helper answers with, and that people search for.
-Error usage_error(std::string_view reason) {
-  return Error("Usage", "", kUsageLine).with_detail(reason);
-}
+Error usage_error(std::string_view reason) { return Error("Usage", "", kUsageLine).with_detail(reason); }
 
 // The arguments as given: each option at most once.
 struct Arguments {
@@ -58,7 +61,8 @@ Result<Spec> spec_of_bridge(std::string_view bridge) {
         .with_hint("an interface's name has at most 15 bytes");
   }
   if (!is_interface_name(bridge)) {
-    return Error("name", "`" + std::string(bridge) + "'", "no interface can have it").with_hint("give the name of a bridge");
+    return Error("name", "`" + std::string(bridge) + "'", "no interface can have it")
+        .with_hint("give the name of a bridge");
   }
   Spec spec;
   spec.kind = Kind::kBridge;
@@ -124,7 +128,8 @@ std::string usage() {
   return std::string("Usage: ") + kUsageLine +
          "\n"
          "\n"
-         "Hands a network interface to the program at the other end of the socket FD. People don't start it by hand: `qemu -netdev\n"
+         "Hands a network interface to the program at the other end of the socket FD. People don't start it by hand: "
+         "`qemu -netdev\n"
          "bridge,helper=', libvirt and `tapferry run' do.\n"
          "\n"
          "  --br=BRIDGE   a tap on BRIDGE, as QEMU asks for it: one zero byte and one descriptor are sent\n"

@@ -54,8 +54,7 @@ void raise_limit(__rlimit_resource resource, rlim_t wanted) {
 
 void reset_limits() {
   raise_limit(RLIMIT_NOFILE, kDescriptors);
-  for (const __rlimit_resource resource :
-       {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NPROC}) {
+  for (const __rlimit_resource resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NPROC}) {
     raise_limit(resource, RLIM_INFINITY);
   }
   const rlimit no_core = {0, 0};

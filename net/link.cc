@@ -140,7 +140,8 @@ Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<vo
   }
 }
 
-Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count, const std::function<void(const Link&)>& visit) {
+Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count,
+                      const std::function<void(const Link&)>& visit) {
   RtnlRequest request = list_request(kind);
   return rtnl.query(request, "list", "the interfaces", [&](const nlmsghdr* answer) {
     const auto link = read_link(answer);

@@ -24,7 +24,7 @@ struct Link {
   unsigned flags = 0;  // IFF_* of <linux/if.h>
   int master = 0;      // index of the bridge it is a port of, 0: none
   bool has_carrier = false;
-  bool is_persistent_tap = false;  // IFLA_TUN_PERSIST
+  bool is_persistent_tap = false;     // IFLA_TUN_PERSIST
   std::optional<uint32_t> tap_owner;  // IFLA_TUN_OWNER
   std::string alias;
   std::vector<std::string> altnames;
@@ -42,7 +42,8 @@ Result<Link> get_link(Rtnl& rtnl, int index);
 Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<void(const Link&)>& visit);
 
 // The same for the first `count` of them, oldest first, at a cost that doesn't grow with how many there are. `rtnl` is used up.
-Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count, const std::function<void(const Link&)>& visit);
+Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count,
+                      const std::function<void(const Link&)>& visit);
 
 struct LinkIdentity {
   std::optional<Mac> mac;

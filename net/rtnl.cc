@@ -53,7 +53,8 @@ Result<Rtnl> Rtnl::open() {
   mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
   if (socket == nullptr) return Error::from_errno("open", "an rtnetlink socket", errno);
   Rtnl rtnl(socket);
-  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0) return Error::from_errno("bind", "an rtnetlink socket", errno);
+  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0)
+    return Error::from_errno("bind", "an rtnetlink socket", errno);
   int on = 1;
   for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK}) {
     if (mnl_socket_setsockopt(socket, option, &on, sizeof on) != 0) {

@@ -2,6 +2,7 @@
 #include "net/spec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <iterator>
 
@@ -162,7 +163,8 @@ Status set_key(Spec& spec, std::string_view part, unsigned* seen, std::string_vi
 // What no kind, or not this one, can have together.
 Status check_combination(const Spec& spec, std::string_view text) {
   const auto refuse = [&](std::string_view reason) { return Error("read", text, reason); };
-  if (spec.kind == Kind::kTap && !spec.object.empty() && spec.name) return refuse("tap=NAME already names it; leave out name=");
+  if (spec.kind == Kind::kTap && !spec.object.empty() && spec.name)
+    return refuse("tap=NAME already names it; leave out name=");
   if (spec.kind == Kind::kDevice && spec.name) return refuse("device= opens what exists; leave out name=");
   if (spec.kind != Kind::kMacvtap && spec.mode != MacvtapMode::kBridge) return refuse("mode= is for macvtap=");
   if (spec.kind != Kind::kBridge && spec.isolated.value_or(false)) return refuse("isolated= is for bridge=");
@@ -221,13 +223,11 @@ std::optional<ProtocolFilter> parse_filter(std::string_view text) {
   for (const std::string_view part : split(text, ',')) {
     auto ethertype = find_word(kEthertypes, part);
     if (!ethertype && part.size() == 6 && part.starts_with("0x")) {
-      unsigned value = 0;
-      char after = 0;
+      uint16_t value = 0;
+      const char* const end = part.data() + part.size();
+      const auto read = std::from_chars(part.data() + 2, end, value, 16);
       // Below 0x600 it is a length, not a type (IEEE 802.3, 3.2.6).
-      if (part.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos &&
-          sscanf(std::string(part).c_str(), "0x%4x%c", &value, &after) == 1 && value >= 0x600) {
-        ethertype = static_cast<uint16_t>(value);
-      }
+      if (read.ec == std::errc() && read.ptr == end && value >= 0x600) ethertype = value;
     }
     if (!ethertype) return std::nullopt;
     filter.ethertypes.push_back(*ethertype);

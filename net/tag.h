@@ -16,10 +16,10 @@ namespace tapferry {
 struct Tag {
   uint32_t uid = 0;
   Kind kind = Kind::kBridge;
-  std::string upper;   // may be empty
-  int64_t since = 0;   // seconds since the epoch
+  std::string upper;  // may be empty
+  int64_t since = 0;  // seconds since the epoch
   bool persist = false;
-  std::string rule;    // "policy.conf:12"
+  std::string rule;  // "policy.conf:12"
 
   bool operator==(const Tag&) const = default;
 };

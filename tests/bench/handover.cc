@@ -129,10 +129,13 @@ int main(int argc, char* argv[]) {
     std::string_view word = argv[i];
     uint64_t* number = nullptr;
     if (tapferry::consume_prefix(&word, "--uid=")) number = &uid;
-    else if (tapferry::consume_prefix(&word, "--rounds=")) number = &rounds;
-    else if (tapferry::consume_prefix(&word, "--hold=")) number = &held;
+    else if (tapferry::consume_prefix(&word, "--rounds="))
+      number = &rounds;
+    else if (tapferry::consume_prefix(&word, "--hold="))
+      number = &held;
     if (number != nullptr) *number = tapferry::parse_uint(word, 1, 1000000).value_or(0);
-    else calls.push_back(parse_call(word));
+    else
+      calls.push_back(parse_call(word));
   }
   if (uid == 0 || calls.empty() || (rounds == 0) == (held == 0) || (held != 0 && held < 2 * kWindow)) {
     fprintf(stderr, "Usage: handover --uid=UID (--rounds=N | --hold=N) CALL...\n");
@@ -141,6 +144,7 @@ int main(int argc, char* argv[]) {
   const rlimit many = {65536, 65536};
   setrlimit(RLIMIT_NOFILE, &many);
   if (rounds != 0) take_turns(calls, static_cast<uid_t>(uid), static_cast<unsigned>(rounds));
-  else hold(calls, static_cast<uid_t>(uid), static_cast<unsigned>(held));
+  else
+    hold(calls, static_cast<uid_t>(uid), static_cast<unsigned>(held));
   return 0;
 }
