@@ -86,7 +86,7 @@ Result<Opened> open_everything(int argc, char* argv[]) {
   }
   Result<Auditor> auditor = Auditor::start(caller);
   Result<std::vector<Fd>> tun = open_tun_queues(caller.uid, may_ask_for_queues(argc, argv) ? kMaxQueues : 1);
-  return Opened{caller, true, "", std::move(auditor), Rtnl::open(), Rtnl::open(), std::move(tun)};
+  return Opened{caller, true, "", std::move(auditor), Rtnl::open(), Rtnl::open(Rtnl::kSmallestReceive), std::move(tun)};
 }
 
 // Stage 2. Should: become the caller, with CAP_NET_ADMIN permitted but not effective, and confine what is left to do. Must

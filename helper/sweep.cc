@@ -18,7 +18,7 @@ bool is_abandoned(const Link& link) {
 
 namespace {
 
-constexpr unsigned kOldest = 32;
+constexpr unsigned kOldest = 8;
 constexpr unsigned kSweepAllOneIn = 64;
 
 Status delete_abandoned(Rtnl& rtnl, const std::vector<Link>& abandoned) {

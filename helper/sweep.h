@@ -17,9 +17,9 @@ bool is_abandoned(const Link& link);
 // Looks at every tap of this network namespace.
 Status sweep_all(Rtnl& rtnl);
 
-// What a hand-over can afford whatever else there is: the oldest 32 taps each time, and all of them once in 64 hand-overs,
-// by chance. Reading the list costs some 5 us an interface, and at a thousand of them would take longer than all the rest.
-// `scan` is used up.
+// What a hand-over can afford however many interfaces there are: the oldest eight taps, since what was left behind grows old
+// while VMs come and go; and all of them once in 64 hand-overs, by chance. Reading the list costs some 9 us an interface, and at a
+// thousand of them would take three times as long as all the rest (docs/PERFORMANCE.md). `scan` is used up.
 Status sweep_some(Rtnl& rtnl, Rtnl scan);
 
 }  // namespace tapferry

@@ -91,7 +91,6 @@ Result<Link> get_one(Rtnl& rtnl, RtnlRequest& request, const std::string& object
 RtnlRequest list_request(const std::string& kind) {
   RtnlRequest request(RTM_GETLINK, NLM_F_DUMP);
   request.family_header<ifinfomsg>();
-  request.put_u32(IFLA_EXT_MASK, kWithoutStatistics);
   if (!kind.empty()) {
     nlattr* info = request.begin_nest(IFLA_LINKINFO);
     request.put_string(IFLA_INFO_KIND, kind);
@@ -131,6 +130,7 @@ Result<Link> get_link(Rtnl& rtnl, int index) {
 Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<void(const Link&)>& visit) {
   for (int attempt = 1;; ++attempt) {
     RtnlRequest request = list_request(kind);
+    request.put_u32(IFLA_EXT_MASK, kWithoutStatistics);
     const Status status = rtnl.query(request, "list", "the interfaces", [&](const nlmsghdr* answer) {
       const auto link = read_link(answer);
       if (link && (kind.empty() || link->kind == kind)) visit(*link);
@@ -142,6 +142,7 @@ Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<vo
 
 Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count,
                       const std::function<void(const Link&)>& visit) {
+  // With statistics: any mask makes the kernel size up every interface before it lists the first (rtnl_calcit()).
   RtnlRequest request = list_request(kind);
   return rtnl.query(request, "list", "the interfaces", [&](const nlmsghdr* answer) {
     const auto link = read_link(answer);

@@ -11,9 +11,6 @@
 namespace tapferry {
 namespace {
 
-// The kernel fills at most 32 KiB for one read of a dump (netlink_recvmsg()).
-constexpr size_t kReceiveSize = 32768;
-
 // The kernel's words for a refusal, which follow the error code (netlink(7), NETLINK_EXT_ACK).
 std::string extended_ack(const nlmsghdr* header, const nlmsgerr* error) {
   if ((header->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return "";
@@ -49,10 +46,10 @@ RtnlRequest::RtnlRequest(uint16_t type, uint16_t flags) {
   header()->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
 }
 
-Result<Rtnl> Rtnl::open() {
+Result<Rtnl> Rtnl::open(size_t receive_size) {
   mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
   if (socket == nullptr) return Error::from_errno("open", "an rtnetlink socket", errno);
-  Rtnl rtnl(socket);
+  Rtnl rtnl(socket, receive_size);
   if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0)
     return Error::from_errno("bind", "an rtnetlink socket", errno);
   int on = 1;
@@ -80,10 +77,10 @@ Status Rtnl::exchange(RtnlRequest& request, std::string_view action, std::string
   if (retry_on_eintr([&] { return mnl_socket_sendto(socket_.get(), sent, sent->nlmsg_len); }) < 0) {
     return Error::from_errno(action, object, errno);
   }
-  alignas(nlmsghdr) static thread_local char buffer[kReceiveSize];
+  alignas(nlmsghdr) static thread_local char buffer[kLargestReceive];
   bool was_interrupted = false;
   for (;;) {
-    const ssize_t n = retry_on_eintr([&] { return mnl_socket_recvfrom(socket_.get(), buffer, sizeof buffer); });
+    const ssize_t n = retry_on_eintr([&] { return mnl_socket_recvfrom(socket_.get(), buffer, receive_size_); });
     if (n < 0) return Error::from_errno(action, object, errno);
     int left = static_cast<int>(n);
     for (const auto* header = reinterpret_cast<const nlmsghdr*>(buffer); mnl_nlmsg_ok(header, left);

@@ -68,7 +68,12 @@ class Rtnl {
  public:
   // The kernel asks for the capability of whoever opened the socket, as well as of whoever sends (netlink_capable() in
   // net/netlink/af_netlink.c): a socket for changes is opened with CAP_NET_ADMIN effective.
-  static Result<Rtnl> open();
+  // `receive_size` bytes are read at once, and of a dump the kernel prepares as much: what is to be cut short takes less.
+  static Result<Rtnl> open(size_t receive_size = kLargestReceive);
+
+  // The kernel fills at most 32 KiB for one read (netlink_recvmsg()), and never has to have more than 8 KiB (NLMSG_GOODSIZE).
+  static constexpr size_t kLargestReceive = 32768;
+  static constexpr size_t kSmallestReceive = 8192;
 
   // Sends a request for a change and waits for its acknowledgement. The error has the kernel's own words (extended ack)
   // behind strerror's where it gives some.
@@ -84,10 +89,11 @@ class Rtnl {
   struct Close {
     void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
   };
-  explicit Rtnl(mnl_socket* socket) : socket_(socket) {}
+  Rtnl(mnl_socket* socket, size_t receive_size) : socket_(socket), receive_size_(receive_size) {}
   Status exchange(RtnlRequest& request, std::string_view action, std::string_view object, const Visitor* visit);
 
   std::unique_ptr<mnl_socket, Close> socket_;
+  size_t receive_size_;
   uint32_t sequence_ = 0;
 };
 
