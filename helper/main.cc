@@ -85,7 +85,7 @@ Result<Opened> open_everything(int argc, char* argv[]) {
     return Opened{caller, false, error.reason(), error, error, error, error};
   }
   Result<Auditor> auditor = Auditor::start(caller);
-  Result<std::vector<Fd>> tun = open_tun_queues(caller.uid, may_ask_for_queues(argc, argv) ? kMaxQueues : 1);
+  Result<std::vector<Fd>> tun = open_tun_queues(caller.uid, most_queues_asked(argc, argv));
   return Opened{caller, true, "", std::move(auditor), Rtnl::open(), Rtnl::open(Rtnl::kSmallestReceive), std::move(tun)};
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "helper/request.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <getopt.h>
@@ -98,11 +99,20 @@ Status read_spec(const Arguments& arguments, Request* request) {
 
 }  // namespace
 
-bool may_ask_for_queues(int argc, char* const argv[]) {
+unsigned most_queues_asked(int argc, char* const argv[]) {
+  constexpr char kKey[] = "queues=";
+  unsigned most = 1;
   for (int i = 1; i < argc; ++i) {
-    if (strstr(argv[i], "queues=") != nullptr) return true;
+    for (const char* at = strstr(argv[i], kKey); at != nullptr; at = strstr(at + 1, kKey)) {
+      unsigned number = 0;
+      const char* digit = at + strlen(kKey);
+      for (int n = 0; n < 2 && *digit >= '0' && *digit <= '9'; ++n, ++digit) {
+        number = number * 10 + static_cast<unsigned>(*digit - '0');
+      }
+      most = std::max(most, std::min(number, kMaxQueues));
+    }
   }
-  return false;
+  return most;
 }
 
 Result<Request> parse_request(int argc, char* argv[]) {

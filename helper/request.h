@@ -22,9 +22,9 @@ struct Request {
   std::optional<std::string> policy_path;
 };
 
-// Whether some argument may ask for more than one queue. Stage 1 has to know how many tun descriptors to open before
-// anything is parsed; this looks for bytes only, and the parser has the last word.
-bool may_ask_for_queues(int argc, char* const argv[]);
+// At least as many queues as the arguments can ask for, 1 to kMaxQueues. Stage 1 has to know how many tun descriptors to open
+// before anything is parsed; this looks for "queues=" and two digits behind it only, and the parser has the last word.
+unsigned most_queues_asked(int argc, char* const argv[]);
 
 // getopt_long(3) as QEMU's helper has it, so that `--br X` and `--br=X` both work; but an option twice, or an argument that is none,
 // is an error.

@@ -3,7 +3,7 @@
 // How long a hand-over takes, as QEMU sees it: from the vfork that starts the helper until the descriptor is here and the helper
 // has been waited for. Several helpers take turns, so that whatever else the machine does hits them alike.
 //
-//   handover --uid=UID --rounds=N CALL...    one at a time, let go at once
+//   handover --uid=UID --rounds=N CALL...    in turn, one at a time
 //   handover --uid=UID --hold=N CALL...      N of the first call, then N of the next, all held until the last
 //
 // A CALL is a helper and its arguments but --fd, with `;' between: /path/helper;--use-vnet;--br=br0. One that begins with `+'
@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -32,6 +33,8 @@ using Clock = std::chrono::steady_clock;
 using tapferry::Fd;
 
 constexpr size_t kWindow = 50;
+constexpr unsigned kRoundsHeld = 10;
+constexpr auto kPause = std::chrono::milliseconds(200);
 
 struct Call {
   std::string text;
@@ -95,13 +98,16 @@ double percentile(std::vector<double> times, unsigned percent) {
   return times[(times.size() - 1) * percent / 100];
 }
 
+// Interfaces are let go ten rounds at a time, with a pause behind: taking one down keeps the kernel busy for ten milliseconds, and
+// would be counted against whoever comes next.
 void take_turns(const std::vector<Call>& calls, uid_t uid, unsigned rounds) {
   std::vector<std::vector<double>> times(calls.size());
+  std::vector<Fd> held;
   for (unsigned round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < calls.size(); ++i) {
-      std::vector<Fd> held;
-      times[i].push_back(one(calls[i], uid, &held));
-    }
+    for (size_t i = 0; i < calls.size(); ++i) times[i].push_back(one(calls[i], uid, &held));
+    if (round % kRoundsHeld != kRoundsHeld - 1) continue;
+    held.clear();
+    std::this_thread::sleep_for(kPause);
   }
   for (size_t i = 0; i < calls.size(); ++i) {
     printf("%s %.0f %.0f %.0f\n", calls[i].text.c_str(), percentile(times[i], 50), percentile(times[i], 10),
