@@ -79,7 +79,7 @@ void allow_auditor(scmp_filter_ctx filter) {
   allow(filter, kMemoryAndExit);
   allow(filter, kAudit);
   // Without an address: to the peers that its sockets have, and to no other daemon that trusts root's uid.
-  allow_if(filter, SCMP_SYS(sendto), SCMP_A4(SCMP_CMP_EQ, 0));
+  allow_if(filter, SCMP_SYS(sendto), SCMP_A4(SCMP_CMP_EQ, 0, 0));
 }
 
 void print(const char* name, void (*fill)(scmp_filter_ctx)) {
