@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A program for the build, not for the target: compiles the lists of allowed system calls below into BPF by libseccomp, and
-// prints it as the header that helper/confine.cc loads. Done at each start, it took a sixth of a whole hand-over
-// (docs/PERFORMANCE.md), and kept a library in the privileged process.
+// prints it as the header that helper/confine.cc loads. Done at each start, it took longer than loading the
+// result (docs/PERFORMANCE.md), and kept a library in the privileged process.
 //
 // Everything that isn't listed fails with EPERM rather than killing, so that a libc which needs one call more leaves an
 // explanation behind.

@@ -244,7 +244,7 @@ Status run(int argc, char* argv[]) {
   return {};
 }
 
-// Half a gigabyte of account files, or a limit that could not be raised.
+// The caller set a limit on memory that could not be raised.
 void report_no_memory() {
   log_line(kProgram, "get memory: Cannot allocate memory; raise the limit on memory (ulimit -v)");
   _exit(1);

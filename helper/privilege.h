@@ -24,8 +24,8 @@ struct Identity {
 
 Result<Identity> identify_caller();
 
-// Whether CAP_NET_ADMIN is permitted, and if not, why a person would think that it should be: nothing, or a sentence
-// about the setuid bit, the mount, no_new_privs, the user namespace or the bounding set.
+// Whether CAP_NET_ADMIN is permitted over this network namespace, and if not, the likeliest reason: half a sentence about
+// the setuid bit, the mount, no_new_privs, the user namespace or the bounding set.
 bool has_net_admin();
 std::string why_without_net_admin();
 

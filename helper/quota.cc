@@ -12,8 +12,8 @@
 namespace tapferry {
 namespace {
 
-// How many slots are tried one by one before the list of interfaces is read. A claim costs some 10 us however many
-// interfaces there are, reading the list about as much for each of them.
+// How many slots are tried one by one before the list of interfaces is read. A claim costs some 15 us, 70 at a
+// thousand interfaces; reading the list some 9 for each of them.
 constexpr unsigned kBlindTries = 16;
 // Slots that were free in the list may be taken by the time they are claimed; then the list is read again.
 constexpr int kListAttempts = 4;

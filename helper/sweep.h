@@ -2,7 +2,7 @@
 //
 // Taps that their holders left behind. Whoever holds a tap's descriptor can make it persistent without any privilege
 // (TUNSETPERSIST) and go: the interface would stay for good, and its quota slot with it. Nobody who wasn't granted that
-// keeps it: the next hand-over deletes it.
+// keeps it: a later hand-over deletes it, at the latest one that would otherwise be refused for want of the slot.
 #pragma once
 
 #include "base/result.h"
