@@ -136,7 +136,7 @@ BENCH  := $(call sources,tests/bench/*.cc)
 PRIVILEGED := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text \
   net/grant net/link net/mac net/rtnl net/spec net/tag net/tun \
-  helper/main helper/sane helper/privilege helper/confine helper/privileged helper/handover \
+  helper/main helper/sane helper/acquire helper/privilege helper/confine helper/privileged helper/handover \
   helper/request helper/accounts helper/audit helper/quota helper/sweep \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))

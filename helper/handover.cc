@@ -42,17 +42,16 @@ Result<std::string> create_unnamed(Rtnl& rtnl, int fd, TapFlags flags) {
 // The first queue makes the interface; the others join it as its owner, without privilege.
 Result<Link> create(Rtnl& rtnl, const std::vector<Fd>& queues, const Identity& caller, const Spec& spec) {
   const int first = queues[0].get();
-  const bool is_named = spec.name || (spec.kind == Kind::kTap && !spec.object.empty());
   const std::string wanted = spec.name.value_or(spec.object);
-  const std::string name = is_named ? TRY(create_named(rtnl, first, wanted, flags_of(spec)))
-                                    : TRY(create_unnamed(rtnl, first, flags_of(spec)));
-                                    TRY(set_tap_owner(first, caller.uid));
-                                    for (size_t i = 1; i < queues.size(); ++i)
-                                      TRY(attach_tap(queues[i].get(), name, flags_of(spec)));
-                                    Link tap = TRY(get_link(rtnl, name));
-                                    if (tap.kind != "tun")
-                                      return Error::from_errno("find", "the new tap " + name, ENODEV);
-                                    return tap;
+  const bool is_named = spec.name || (spec.kind == Kind::kTap && !spec.object.empty());
+  Result<std::string> created =
+      is_named ? create_named(rtnl, first, wanted, flags_of(spec)) : create_unnamed(rtnl, first, flags_of(spec));
+  const std::string name = TRY(std::move(created));
+  TRY(set_tap_owner(first, caller.uid));
+  for (size_t i = 1; i < queues.size(); ++i) TRY(attach_tap(queues[i].get(), name, flags_of(spec)));
+  Link tap = TRY(get_link(rtnl, name));
+  if (tap.kind != "tun") return Error::from_errno("find", "the new tap " + name, ENODEV);
+  return tap;
 }
 
 // The kernel decides whether the tap is the caller's: CAP_NET_ADMIN isn't effective here.
@@ -178,8 +177,10 @@ Result<std::optional<Link>> find_existing(Rtnl& rtnl, const Spec& spec) {
 Status finish(Rtnl& rtnl, const Link& tap, bool is_existing, const Spec& spec, HandOver* made) {
   const int queue = made->queues[0].get();
   if (spec.vnet_hdr) {
-    if (is_existing) made->undo.vnet_hdr_sz = TRY(describe_tap_queue(queue))
-    .vnet_hdr_sz;
+    if (is_existing) {
+      const TapQueue before = TRY(describe_tap_queue(queue));
+      made->undo.vnet_hdr_sz = before.vnet_hdr_sz;
+    }
     TRY(set_vnet_hdr_sz(queue, spec.vnet_hdr_sz));
   }
   if (spec.up.value_or(true) && !tap.is_up()) {

@@ -6,13 +6,10 @@
 // the caller chose (arguments, policy includes that only he may read, names) is parsed before stage 2 is over.
 #include <algorithm>
 #include <cerrno>
-#include <fcntl.h>
 #include <new>
-#include <sys/fsuid.h>
 #include <unistd.h>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/fd_pass.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -20,7 +17,7 @@
 #include "base/text.h"
 #include "config.h"
 #include "helper/accounts.h"
-#include "helper/audit.h"
+#include "helper/acquire.h"
 #include "helper/confine.h"
 #include "helper/handover.h"
 #include "helper/policy.h"
@@ -30,69 +27,20 @@
 #include "helper/request.h"
 #include "helper/sane.h"
 #include "helper/sweep.h"
-#include "net/rtnl.h"
 
 namespace tapferry {
 namespace {
 
 constexpr const char* kProgram = "tapferry-helper";
-constexpr const char* kTunNode = "/dev/net/tun";
 constexpr const char* kPolicy = TAPFERRY_POLICY_PATH;
 constexpr const char* kQemuPolicy = "/etc/qemu/bridge.conf";
 // How long a receiver may leave its socket's buffer full.
 constexpr int kSendTimeoutMs = 5000;
 
-// What stage 1 takes along. Failures that matter only if something is handed over are kept, so that --help and --explain
-// work without privilege, and a refused request is refused for the reason that the caller can do something about.
-struct Opened {
-  Identity caller;
-  bool has_net_admin = false;
-  std::string why_not;
-  Result<Auditor> auditor;
-  Result<Rtnl> rtnl;
-  Result<Rtnl> scan;
-  Result<std::vector<Fd>> tun;
-};
-
-// The tap's socket belongs to the fsuid that opens the node, so the caller opens it where its mode lets him.
-Result<Fd> open_tun(uid_t caller) {
-  const auto own = static_cast<uid_t>(setfsuid(caller));
-  Result<Fd> tun = open_file(kTunNode, O_RDWR);
-  setfsuid(own);
-  if (static_cast<uid_t>(setfsuid(static_cast<uid_t>(-1))) != own)
-    return Error::from_errno("return to", "uid 0", EPERM);
-  if (tun.is_ok() || tun.error().code() != EACCES) return tun;
-  return open_file(kTunNode, O_RDWR);
-}
-
-Result<std::vector<Fd>> open_tun_queues(uid_t caller, unsigned count) {
-  std::vector<Fd> queues;
-  for (unsigned i = 0; i < count; ++i) {
-    Result<Fd> tun = open_tun(caller);
-    if (!tun.is_ok()) return Error("failed to open", kTunNode, tun.error().reason());
-    queues.push_back(std::move(tun).value());
-  }
-  return queues;
-}
-
-// Stage 1. Should: learn who asks, fork the auditor, open the tun node (as the caller, and only if its mode forbids that as
-// root) and the rtnetlink sockets. Must not: parse.
-Result<Opened> open_everything(int argc, char* argv[]) {
-  Identity caller = TRY(identify_caller());
-  const bool can_act = has_net_admin();
-  if (!can_act) {
-    const Error error("get", "CAP_NET_ADMIN", why_without_net_admin());
-    return Opened{caller, false, error.reason(), error, error, error, error};
-  }
-  Result<Auditor> auditor = Auditor::start(caller);
-  Result<std::vector<Fd>> tun = open_tun_queues(caller.uid, most_queues_asked(argc, argv));
-  return Opened{caller, true, "", std::move(auditor), Rtnl::open(), Rtnl::open(Rtnl::kSmallestReceive), std::move(tun)};
-}
-
 // Stage 2. Should: become the caller, with CAP_NET_ADMIN permitted but not effective, and confine what is left to do. Must
 // not: come back.
-Status drop(const Opened& opened) {
-  TRY(drop_privileges(opened.caller, opened.has_net_admin));
+Status drop(const Acquired& acquired) {
+  TRY(drop_privileges(acquired.caller, acquired.has_net_admin));
   return confine_front();
 }
 
@@ -145,8 +93,8 @@ std::string granted_facts(std::string_view request, const Grant& grant) {
 }
 
 // The refusal stands whether or not it could be written down.
-Error refused(Opened& opened, std::string_view request, const Error& why) {
-  if (opened.auditor.is_ok()) (void)opened.auditor.value().record(refused_facts(request, why)).is_ok();
+Error refused(Acquired& acquired, std::string_view request, const Error& why) {
+  if (acquired.auditor.is_ok()) (void)acquired.auditor.value().record(refused_facts(request, why)).is_ok();
   return why;
 }
 
@@ -158,13 +106,13 @@ std::string command_line(int argc, char* argv[]) {
 }
 
 // Stage 4. Should: make the interface, one privileged operation at a time. Must not: leave anything if a step fails.
-Result<HandOver> act(Opened& opened, const Decision& decision) {
+Result<HandOver> act(Acquired& acquired, const Decision& decision) {
   TRY(check_supported(decision.verdict.effective));
-  if (!opened.tun.is_ok()) return opened.tun.error();
-  if (!opened.rtnl.is_ok()) return opened.rtnl.error();
-  if (!opened.scan.is_ok()) return opened.scan.error();
-  TRY(sweep_some(opened.rtnl.value(), std::move(opened.scan).value()));
-  return make_interface(opened.rtnl.value(), std::move(opened.tun).value(), opened.caller, decision.verdict);
+  if (!acquired.tun.is_ok()) return acquired.tun.error();
+  if (!acquired.rtnl.is_ok()) return acquired.rtnl.error();
+  if (!acquired.scan.is_ok()) return acquired.scan.error();
+  TRY(sweep_some(acquired.rtnl.value(), std::move(acquired.scan).value()));
+  return make_interface(acquired.rtnl.value(), std::move(acquired.tun).value(), acquired.caller, decision.verdict);
 }
 
 Error send_error(const Error& error) {
@@ -172,9 +120,9 @@ Error send_error(const Error& error) {
 }
 
 // Stage 5. Should: write the audit line, then send the one message. Must not: send anything if the line can't be written.
-Status send(Opened& opened, const Request& request, const HandOver& made) {
-  if (!opened.auditor.is_ok()) return opened.auditor.error();
-  TRY(opened.auditor.value().record(granted_facts(request.spec_text, made.grant)));
+Status send(Acquired& acquired, const Request& request, const HandOver& made) {
+  if (!acquired.auditor.is_ok()) return acquired.auditor.error();
+  TRY(acquired.auditor.value().record(granted_facts(request.spec_text, made.grant)));
   std::vector<int> fds;
   for (const Fd& queue : made.queues) {
     TRY(set_nonblocking(queue.get(), !request.is_br_form));
@@ -187,39 +135,39 @@ Status send(Opened& opened, const Request& request, const HandOver& made) {
 }
 
 // Before the policy: in a user namespace its files may not even seem to be root's, and that isn't the cause.
-Status check_privilege(const Opened& opened) {
-  if (opened.has_net_admin) return {};
-  return Error("failed to create tun device", "", "no CAP_NET_ADMIN: " + opened.why_not)
+Status check_privilege(const Acquired& acquired) {
+  if (acquired.has_net_admin) return {};
+  return Error("failed to create tun device", "", "no CAP_NET_ADMIN: " + acquired.why_not)
       .with_hint(
           "install the helper setuid root; where that can't work, tapferryd is the way, which is not in this release");
 }
 
-Status hand_over(Opened& opened, const Request& request) {
-  TRY(check_privilege(opened));
+Status hand_over(Acquired& acquired, const Request& request) {
+  TRY(check_privilege(acquired));
   const Status usable = check_passing_socket(request.fd);
-  if (!usable.is_ok()) return refused(opened, request.spec_text, send_error(usable.error()));
-  const Result<Decision> decision = decide_request(request, opened.caller);
-  if (!decision.is_ok()) return refused(opened, request.spec_text, decision.error());
+  if (!usable.is_ok()) return refused(acquired, request.spec_text, send_error(usable.error()));
+  const Result<Decision> decision = decide_request(request, acquired.caller);
+  if (!decision.is_ok()) return refused(acquired, request.spec_text, decision.error());
   if (!decision.value().verdict.is_allowed)
-    return refused(opened, request.spec_text, access_denied(request.spec, opened.caller));
-  Result<HandOver> made = act(opened, decision.value());
-  if (!made.is_ok()) return refused(opened, request.spec_text, made.error());
-  const Status sent = send(opened, request, made.value());
+    return refused(acquired, request.spec_text, access_denied(request.spec, acquired.caller));
+  Result<HandOver> made = act(acquired, decision.value());
+  if (!made.is_ok()) return refused(acquired, request.spec_text, made.error());
+  const Status sent = send(acquired, request, made.value());
   if (sent.is_ok()) {
-    opened.auditor.value().detach();
+    acquired.auditor.value().detach();
     return {};
   }
-  const Error failure = refused(opened, request.spec_text, sent.error());
-  const Status undone = take_back(opened.rtnl.value(), std::move(made).value());
+  const Error failure = refused(acquired, request.spec_text, sent.error());
+  const Status undone = take_back(acquired.rtnl.value(), std::move(made).value());
   if (!undone.is_ok()) log_error(kProgram, undone.error());
   return failure;
 }
 
-Status explain(const Opened& opened, const Request& request) {
+Status explain(const Acquired& acquired, const Request& request) {
   TRY(give_up_net_admin());
-  const Result<Decision> decision = decide_request(request, opened.caller);
+  const Result<Decision> decision = decide_request(request, acquired.caller);
   Caller nameless;
-  nameless.uid = opened.caller.uid;
+  nameless.uid = acquired.caller.uid;
   const std::string json = decision.is_ok() ? explain_json(decision.value().policy, decision.value().caller,
                                                            request.spec, decision.value().verdict)
                                             : explain_json(decision.error(), nameless, request.spec_text);
@@ -230,16 +178,16 @@ Status run(int argc, char* argv[]) {
   TRY(make_sane());  // stage 0
   if (argc < 1)
     return Error("start", "", "no argument at all, not even a name").with_hint(usage().substr(0, usage().find('\n')));
-  Opened opened = TRY(open_everything(argc, argv));  // stage 1
-  TRY(drop(opened));                                 // stage 2
+  Acquired acquired = TRY(acquire(argc, argv));  // stage 1
+  TRY(drop(acquired));                           // stage 2
   const Result<Request> parsed = parse_request(argc, argv);
-  if (!parsed.is_ok()) return refused(opened, command_line(argc, argv), parsed.error());
+  if (!parsed.is_ok()) return refused(acquired, command_line(argc, argv), parsed.error());
   const Request& request = parsed.value();
   switch (request.action) {
     case Action::kHelp: return write_all(STDOUT_FILENO, usage(), "standard output");
     case Action::kVersion: return write_all(STDOUT_FILENO, "tapferry-helper " TAPFERRY_VERSION "\n", "standard output");
-    case Action::kExplain: return explain(opened, request);     // stage 3 alone
-    case Action::kHandOver: return hand_over(opened, request);  // stages 3 to 5
+    case Action::kExplain: return explain(acquired, request);     // stage 3 alone
+    case Action::kHandOver: return hand_over(acquired, request);  // stages 3 to 5
   }
   return {};
 }

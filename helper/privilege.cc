@@ -47,8 +47,8 @@ Error drop_error(std::string_view what, int code) { return Error::from_errno(kDr
 // Needs CAP_SETPCAP. Where that is missing (file capabilities without it, a container) the set stays, and does no harm:
 // it counts at execve only, which seccomp forbids.
 Status empty_bounding_set() {
-  const bool may_drop = TRY(capabilities_of_this_process())
-  .effective& bit(CAP_SETPCAP);
+  const CapabilitySets sets = TRY(capabilities_of_this_process());
+  const bool may_drop = (sets.effective & bit(CAP_SETPCAP)) != 0;
   for (unsigned long capability = 0;; ++capability) {
     const int is_set = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (is_set < 0) {
