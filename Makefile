@@ -135,10 +135,14 @@ BENCH  := $(call sources,tests/bench/*.cc)
 # tapferry-helper means that a new file is to be argued for here. `make privileged' counts the lines.
 PRIVILEGED := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text \
-  net/grant net/link net/mac net/rtnl net/spec net/tag net/tun \
-  helper/main helper/sane helper/acquire helper/privilege helper/confine helper/privileged helper/handover \
-  helper/request helper/accounts helper/audit helper/quota helper/sweep \
-  helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain)
+  net/abandoned net/address net/bridge_port net/frame_filter net/grant net/ip_address net/link net/mac net/macvtap net/rtnl \
+  net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
+  helper/main helper/sane helper/acquire helper/privilege helper/confine helper/detach helper/wire helper/syslog \
+  helper/audit helper/request helper/accounts helper/quota helper/sweep helper/device \
+  helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
+  helper/privileged helper/handover helper/tap helper/port_security helper/macvtap \
+  helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
+  helper/warden helper/warden_connect helper/kept)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
@@ -205,7 +209,7 @@ $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 # Small rather than fast: a hand-over runs each line once, so what counts is how many pages are touched.
 $(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
 $(B)/obj/tools/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
-$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(GTEST_CFLAGS))
+$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(TOOLS_CFLAGS) $(GTEST_CFLAGS))
 
 $(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
 	$(call say,CXX,$*.cc)
@@ -306,6 +310,9 @@ format:
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
   -e 's|@bindir@|$(bindir)|g' -e 's|@VERSION@|$(VERSION)|g'
 
+sysusers = $(prefix)/lib/sysusers.d
+add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin tapferry
+
 # setuid is root's to give: a helper that somebody else installs gets no such bit.
 install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
 install: all
@@ -318,10 +325,12 @@ install: all
 	  $(fill_in) $$page >$(B)/page && (set -x; install -m 644 $(B)/page $$dir/$${page##*/}) || exit 1; done
 	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
 	else $(fill_in) $(S)/docs/policy.conf >$(B)/page && (set -x; install -m 644 $(B)/page $(DESTDIR)$(policy_path)); fi
+	install -d $(DESTDIR)$(sysusers) && install -m 644 $(S)/docs/sysusers.conf $(DESTDIR)$(sysusers)/tapferry.conf
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && ! getent passwd tapferry >/dev/null; then set -x; $(add_user); fi
 
-# The policy stays: it is the administrator's.
+# The policy stays: it is the administrator's. So does the user, who may own a warden at work.
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/tapferry $(DESTDIR)$(helper_path)
+	rm -f $(DESTDIR)$(bindir)/tapferry $(DESTDIR)$(helper_path) $(DESTDIR)$(sysusers)/tapferry.conf
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.

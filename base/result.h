@@ -27,6 +27,12 @@ class [[nodiscard]] Error {
     return std::move(*this);
   }
 
+  // Another reason than the one made from an errno value, which stays its code.
+  Error&& with_reason(std::string_view reason) && {
+    reason_ = reason;
+    return std::move(*this);
+  }
+
   // More words about the reason, from whoever gave it; in brackets behind it.
   Error&& with_detail(std::string_view detail) && {
     reason_ += " (";

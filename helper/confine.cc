@@ -26,9 +26,13 @@ namespace {
 // The sanitizers' runtimes need calls of their own at any time; these builds are for tests only.
 Status confine_front() { return {}; }
 Status confine_auditor() { return {}; }
+Status confine_maker() { return {}; }
+Status confine_warden() { return {}; }
 #else
 Status confine_front() { return load(kFrontFilter); }
 Status confine_auditor() { return load(kAuditorFilter); }
+Status confine_maker() { return load(kMakerFilter); }
+Status confine_warden() { return load(kWardenFilter); }
 #endif
 
 }  // namespace tapferry

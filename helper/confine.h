@@ -12,6 +12,12 @@ namespace tapferry {
 // Must not: execute, fork, trace, open sockets, map memory executable.
 Status confine_front();
 
+// For the process that makes macvtaps, once its sockets are open: nodes in its directory, the tap ioctls, rtnetlink.
+Status confine_maker();
+
+// For the process that stays: rtnetlink, inotify, the makers' connections.
+Status confine_warden();
+
 // For the process that writes the audit line: receive, send, exit.
 Status confine_auditor();
 

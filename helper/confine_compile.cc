@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <span>
 #include <sys/ioctl.h>
@@ -42,8 +43,26 @@ constexpr int kSocketsAndCapabilities[] = {
 
 constexpr int kAudit[] = {SCMP_SYS(recvfrom), SCMP_SYS(poll)};
 
+// Besides files as the front has them: nodes. Its sockets are open by then.
+constexpr int kMaking[] = {
+    SCMP_SYS(mkdir),  SCMP_SYS(mkdirat),  SCMP_SYS(mknod),     SCMP_SYS(mknodat),
+    SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(lstat),     SCMP_SYS(geteuid),
+    SCMP_SYS(sendto), SCMP_SYS(sendmsg),  SCMP_SYS(recvfrom),  SCMP_SYS(recvmsg),
+    SCMP_SYS(poll),   SCMP_SYS(capset),   SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+};
+
+// unlink for a node that a maker left behind.
+constexpr int kWatching[] = {
+    SCMP_SYS(poll),   SCMP_SYS(accept4),       SCMP_SYS(getsockopt), SCMP_SYS(inotify_add_watch),
+    SCMP_SYS(sendto), SCMP_SYS(sendmsg),       SCMP_SYS(recvfrom),   SCMP_SYS(recvmsg),
+    SCMP_SYS(read),   SCMP_SYS(close),         SCMP_SYS(capset),     SCMP_SYS(unlink),
+    SCMP_SYS(getuid), SCMP_SYS(clock_gettime),
+};
+
 // drivers/net/tun.c; nothing that reads or filters frames.
 constexpr unsigned kTunOperations[] = {TUNSETIFF, TUNSETOWNER, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ};
+// drivers/net/tap.c.
+constexpr unsigned kMacvtapOperations[] = {TUNSETIFF, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ, SIOCGIFHWADDR};
 constexpr unsigned kDescriptorOperations[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
 
 void check(int status, const char* what) {
@@ -82,6 +101,22 @@ void allow_auditor(scmp_filter_ctx filter) {
   allow_if(filter, SCMP_SYS(sendto), SCMP_A4(SCMP_CMP_EQ, 0, 0));
 }
 
+void allow_maker(scmp_filter_ctx filter) {
+  allow(filter, kMemoryAndExit);
+  allow(filter, kFiles);
+  allow(filter, kMaking);
+  allow_if(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  for (const unsigned operation : kMacvtapOperations) {
+    allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, operation));
+  }
+}
+
+void allow_warden(scmp_filter_ctx filter) {
+  allow(filter, kMemoryAndExit);
+  allow(filter, kWatching);
+  allow_if(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
 void print(const char* name, void (*fill)(scmp_filter_ctx)) {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
   if (filter == nullptr) check(-ENOMEM, "start a filter");
@@ -105,5 +140,7 @@ int main() {
   printf("// Made by helper/confine_compile.cc; the lists are there.\n#pragma once\n#include <linux/filter.h>\n");
   print("kFrontFilter", allow_front);
   print("kAuditorFilter", allow_auditor);
+  print("kMakerFilter", allow_maker);
+  print("kWardenFilter", allow_warden);
   return ferror(stdout) != 0 || fflush(stdout) != 0;
 }

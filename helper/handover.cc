@@ -2,128 +2,32 @@
 #include "helper/handover.h"
 
 #include <cerrno>
-#include <ctime>
 
+#include "helper/macvtap.h"
 #include "helper/privileged.h"
-#include "helper/quota.h"
-#include "helper/sweep.h"
-#include "net/tag.h"
+#include "helper/tap.h"
 #include "net/tun.h"
 
 namespace tapferry {
-namespace {
 
-// Fresh names that are taken one after the other: somebody names taps as we do, by hand.
-constexpr unsigned kNameAttempts = 100;
-
-TapFlags flags_of(const Spec& spec) { return {.multi_queue = spec.queues > 1, .vnet_hdr = spec.vnet_hdr}; }
-
-Error create_error(const Error& error) {
-  if (error.code() == EBUSY) {
-    return Error("failed to create tun device", error.object(), "an interface of that name exists");
-  }
-  return Error("failed to create tun device", error.object(), error.reason());
+Status check_supported(const Spec& spec) {
+  if (spec.persist) return Error("ask for", to_string(spec), "persist= is not in this release");
+  return check_port_security(spec);
 }
 
-Result<std::string> create_named(Rtnl& rtnl, int fd, const std::string& name, TapFlags flags) {
-  Result<std::string> created = perform(rtnl, CreateTap{fd, name, flags});
-  if (!created.is_ok()) return create_error(created.error());
-  return created;
-}
-
-Result<std::string> create_unnamed(Rtnl& rtnl, int fd, TapFlags flags) {
-  for (unsigned attempt = 0;; ++attempt) {
-    Result<std::string> created = perform(rtnl, CreateTap{fd, fresh_tap_name(attempt), flags});
-    if (created.is_ok()) return created;
-    if (created.error().code() != EBUSY || attempt == kNameAttempts) return create_error(created.error());
-  }
-}
-
-// The first queue makes the interface; the others join it as its owner, without privilege.
-Result<Link> create(Rtnl& rtnl, const std::vector<Fd>& queues, const Identity& caller, const Spec& spec) {
-  const int first = queues[0].get();
-  const std::string wanted = spec.name.value_or(spec.object);
-  const bool is_named = spec.name || (spec.kind == Kind::kTap && !spec.object.empty());
-  Result<std::string> created =
-      is_named ? create_named(rtnl, first, wanted, flags_of(spec)) : create_unnamed(rtnl, first, flags_of(spec));
-  const std::string name = TRY(std::move(created));
-  TRY(set_tap_owner(first, caller.uid));
-  for (size_t i = 1; i < queues.size(); ++i) TRY(attach_tap(queues[i].get(), name, flags_of(spec)));
-  Link tap = TRY(get_link(rtnl, name));
-  if (tap.kind != "tun") return Error::from_errno("find", "the new tap " + name, ENODEV);
-  return tap;
-}
-
-// The kernel decides whether the tap is the caller's: CAP_NET_ADMIN isn't effective here.
-Status attach(const std::vector<Fd>& queues, const std::string& name, const Spec& spec) {
-  for (const Fd& queue : queues) {
-    Status attached = attach_tap(queue.get(), name, flags_of(spec));
-    if (attached.is_ok()) continue;
-    const Error& error = attached.error();
-    if (error.code() == EPERM) return Error("attach to tap", name, "it belongs to somebody else, or is no tap");
-    if (error.code() == EBUSY) return Error("attach to tap", name, "its queues are all in use");
-    if (error.code() == EINVAL) {
-      return Error("attach to tap", name,
-                   "it is no tap, or has one queue where several are asked for, or the other way round")
-          .with_hint("compare `ip -details link show dev " + name + "'");
-    }
-    return error;
-  }
-  return {};
-}
-
-Tag tag_of(const Identity& caller, const Verdict& verdict) {
+Result<HandOver> make_interface(Rtnl& rtnl, std::vector<Fd> tun, Result<Maker>& maker, const Identity& caller,
+                                const Verdict& verdict, const Result<Device>& device) {
   const Spec& spec = verdict.effective;
-  Tag tag;
-  tag.uid = caller.uid;
-  tag.kind = spec.kind;
-  if (spec.kind == Kind::kBridge) tag.upper = spec.object;
-  tag.since = time(nullptr);
-  tag.rule = verdict.rule_label;
-  return tag;
-}
-
-// A bridge takes the lowest address of its ports for its own, unless it was given one: 0xFE keeps it from ever being a VM's.
-Mac port_mac(Mac mac) {
-  mac.bytes[0] = 0xfe;
-  return mac;
-}
-
-Status identify(Rtnl& rtnl, Link* tap, const Identity& caller, const Verdict& verdict, const Link* bridge) {
-  const Spec& spec = verdict.effective;
-  LinkIdentity identity;
-  identity.alias = to_string(tag_of(caller, verdict));
-  identity.mac = spec.mac;
-  identity.mtu = spec.mtu;
-  if (bridge != nullptr) {
-    if (!identity.mac) identity.mac = port_mac(tap->mac);
-    if (!identity.mtu) identity.mtu = bridge->mtu;
-    identity.without_ipv6_address = true;
+  TRY(check_supported(spec));
+  const size_t needed = spec.kind == Kind::kMacvtap ? 0 : spec.kind == Kind::kDevice ? 1 : spec.queues;
+  if (tun.size() < needed) return Error::from_errno("failed to open /dev/net/tun", "for each queue", EMFILE);
+  tun.resize(needed);
+  if (spec.kind == Kind::kBridge || spec.kind == Kind::kTap) {
+    return make_tap(rtnl, std::move(tun), maker, caller, verdict);
   }
-  TRY(perform(rtnl, SetIdentity{*tap, identity}));
-  tap->alias = identity.alias;
-  tap->mac = identity.mac.value_or(tap->mac);
-  tap->mtu = identity.mtu.value_or(tap->mtu);
-  return {};
-}
-
-Status join(Rtnl& rtnl, const Link& tap, const Link& bridge, const Spec& spec) {
-  TRY(perform(rtnl, RefuseRouterAdvertisements{tap}));
-  const Result<std::string> joined = perform(rtnl, JoinBridge{tap, bridge});
-  if (!joined.is_ok()) {
-    return Error("failed to add interface `" + tap.name + "' to bridge", "`" + bridge.name + "'",
-                 joined.error().reason());
-  }
-  if (spec.isolated.value_or(false)) TRY(perform(rtnl, IsolatePort{tap}));
-  return {};
-}
-
-// The bridge by its own name and of that kind; anything else is refused as if a rule had forbidden it.
-Result<Link> find_bridge(Rtnl& rtnl, const Spec& spec, const Identity& caller) {
-  Result<Link> bridge = get_link(rtnl, spec.object);
-  if (!bridge.is_ok() && bridge.error().code() != ENODEV) return bridge;
-  if (!bridge.is_ok() || bridge.value().kind != "bridge") return access_denied(spec, caller);
-  return bridge;
+  if (!maker.is_ok()) return maker.error();
+  if (spec.kind == Kind::kMacvtap) return make_macvtap(rtnl, maker, caller, verdict);
+  return open_device(rtnl, maker, std::move(tun[0]), caller, verdict, device);
 }
 
 Grant grant_of(const Link& tap, const Verdict& verdict) {
@@ -132,7 +36,7 @@ Grant grant_of(const Link& tap, const Verdict& verdict) {
   grant.kind = spec.kind;
   grant.ifname = tap.name;
   grant.ifindex = tap.index;
-  if (spec.kind == Kind::kBridge) grant.upper = spec.object;
+  if (spec.kind == Kind::kBridge || spec.kind == Kind::kMacvtap) grant.upper = spec.object;
   grant.queues = spec.queues;
   grant.vnet_hdr = spec.vnet_hdr;
   grant.vnet_hdr_sz = spec.vnet_hdr ? spec.vnet_hdr_sz : 0;
@@ -143,46 +47,17 @@ Grant grant_of(const Link& tap, const Verdict& verdict) {
   return grant;
 }
 
-Result<Link> make_new(Rtnl& rtnl, const std::vector<Fd>& queues, const Identity& caller, const Verdict& verdict) {
-  const Spec& spec = verdict.effective;
-  std::optional<Link> bridge;
-  if (spec.kind == Kind::kBridge) bridge = TRY(find_bridge(rtnl, spec, caller));
-  Link tap = TRY(create(rtnl, queues, caller, spec));
-  TRY(identify(rtnl, &tap, caller, verdict, bridge ? &*bridge : nullptr));
-  if (verdict.quota_max) TRY(claim_slot(rtnl, tap, {caller.uid, verdict.rule_hash, *verdict.quota_max}));
-  if (bridge) TRY(join(rtnl, tap, *bridge, spec));
-  return tap;
-}
-
-// The interface was there before, so its tag, MAC and MTU are as its owner or the administrator left them.
-Result<Link> take_existing(const std::vector<Fd>& queues, const Link& tap, const Spec& spec) {
-  if (spec.mac || spec.mtu) {
-    return Error("attach to tap", tap.name, "it exists, and mac= and mtu= are for new ones")
-        .with_hint("leave them out");
-  }
-  TRY(attach(queues, tap.name, spec));
-  return tap;
-}
-
-// The tap that tap=NAME names, if there is one.
-Result<std::optional<Link>> find_existing(Rtnl& rtnl, const Spec& spec) {
-  if (spec.kind != Kind::kTap || spec.object.empty()) return std::optional<Link>();
-  Result<Link> found = get_link(rtnl, spec.object);
-  if (found.is_ok()) return std::optional<Link>(std::move(found).value());
-  if (found.error().code() == ENODEV) return std::optional<Link>();
-  return std::move(found).error();
-}
-
-// The last two steps, with what they were before if the interface isn't new.
 Status finish(Rtnl& rtnl, const Link& tap, bool is_existing, const Spec& spec, HandOver* made) {
   const int queue = made->queues[0].get();
-  if (spec.vnet_hdr) {
+  // The maker has done that for a device, of which each queue has a size of its own.
+  if (spec.vnet_hdr && spec.kind != Kind::kDevice) {
     if (is_existing) {
       const TapQueue before = TRY(describe_tap_queue(queue));
       made->undo.vnet_hdr_sz = before.vnet_hdr_sz;
     }
     TRY(set_vnet_hdr_sz(queue, spec.vnet_hdr_sz));
   }
+  TRY(limit_traffic(rtnl, tap, is_existing, spec, &made->undo.traffic));
   if (spec.up.value_or(true) && !tap.is_up()) {
     if (is_existing) made->undo.bring_down = tap;
     TRY(perform(rtnl, BringUp{tap}));
@@ -191,42 +66,15 @@ Status finish(Rtnl& rtnl, const Link& tap, bool is_existing, const Spec& spec, H
   return {};
 }
 
-}  // namespace
-
-Status check_supported(const Spec& spec) {
-  const auto refuse = [&](std::string_view what) {
-    return Error("ask for", to_string(spec), std::string(what) + " is not in this release");
-  };
-  if (spec.kind == Kind::kMacvtap) return refuse("macvtap=");
-  if (spec.kind == Kind::kDevice) return refuse("device=");
-  if (spec.vhost != VhostNet::kOff) return refuse("vhost=");
-  if (spec.lock.value_or(false) || spec.guest_mac) return refuse("lock= with guest_mac=");
-  if (spec.rate_to || spec.rate_from) return refuse("rate_to= or rate_from=");
-  if (spec.filter) return refuse("filter=");
-  if (spec.persist) return refuse("persist=");
-  return {};
-}
-
-Result<HandOver> make_interface(Rtnl& rtnl, std::vector<Fd> tun, const Identity& caller, const Verdict& verdict) {
-  const Spec& spec = verdict.effective;
-  TRY(check_supported(spec));
-  if (tun.size() < spec.queues) return Error::from_errno("failed to open /dev/net/tun", "for each queue", EMFILE);
-  tun.resize(spec.queues);
-  const std::optional<Link> existing = TRY(find_existing(rtnl, spec));
-  const Link tap = existing ? TRY(take_existing(tun, *existing, spec)) : TRY(make_new(rtnl, tun, caller, verdict));
-  HandOver made;
-  made.queues = std::move(tun);
-  made.grant = grant_of(tap, verdict);
-  const Status finished = finish(rtnl, tap, existing.has_value(), spec, &made);
-  if (finished.is_ok()) return made;
-  const Status undone = take_back(rtnl, std::move(made));
-  if (!undone.is_ok()) return undone.error();
-  return finished.error();
-}
-
-Status take_back(Rtnl& rtnl, HandOver hand_over) {
-  if (hand_over.undo.vnet_hdr_sz) TRY(set_vnet_hdr_sz(hand_over.queues[0].get(), *hand_over.undo.vnet_hdr_sz));
-  if (hand_over.undo.bring_down) TRY(perform(rtnl, BringDown{*hand_over.undo.bring_down}));
+Status take_back(Rtnl& rtnl, Result<Maker>& maker, HandOver hand_over) {
+  const Undo& undo = hand_over.undo;
+  if (undo.vnet_hdr_sz) TRY(set_vnet_hdr_sz(hand_over.queues[0].get(), *undo.vnet_hdr_sz));
+  if (undo.bring_down) TRY(perform(rtnl, BringDown{*undo.bring_down}));
+  if (const auto& before = undo.traffic) {
+    TRY(perform(rtnl, SetTrafficRules{before->link, guest_side_of(hand_over.grant.kind), before->rules}));
+  }
+  hand_over.queues.clear();
+  if (undo.is_made_by_maker) TRY(maker.value().undo());
   return {};
 }
 

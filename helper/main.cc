@@ -19,6 +19,7 @@
 #include "helper/accounts.h"
 #include "helper/acquire.h"
 #include "helper/confine.h"
+#include "helper/device.h"
 #include "helper/handover.h"
 #include "helper/policy.h"
 #include "helper/policy_explain.h"
@@ -55,10 +56,22 @@ struct Decision {
   Policy policy;
   Caller caller;
   Verdict verdict;
+  // Of device=, looked for once: what the caller can make a path mean another time wasn't decided about.
+  Result<Device> device = Error("open device", "", "none was asked for");
 };
 
+// device= is decided for the device, by whichever of its names it was asked for; one that can't be found has no others.
+RequestForm form_of(const Request& request, Result<Rtnl>& rtnl, Result<Device>* device) {
+  RequestForm form = {request.is_br_form};
+  if (request.spec.kind != Kind::kDevice || !rtnl.is_ok()) return form;
+  *device = find_device(rtnl.value(), request.spec.object);
+  if (device->is_ok()) form.device_names = names_of(rtnl.value(), device->value());
+  return form;
+}
+
 // Stage 3. Should: read the policy with the caller's rights, decide. Must not: create anything.
-Result<Decision> decide_request(const Request& request, const Identity& identity) {
+Result<Decision> decide_request(const Request& request, Acquired& acquired) {
+  const Identity& identity = acquired.caller;
   PolicyPaths paths = {kPolicy, kQemuPolicy};
   std::optional<uid_t> trusted_uid;
   if (request.policy_path) {
@@ -78,7 +91,8 @@ Result<Decision> decide_request(const Request& request, const Identity& identity
   Accounts accounts;
   if (needs_accounts(decision.policy, request.action)) accounts = TRY(load_accounts("/etc/passwd", "/etc/group"));
   decision.caller = describe_caller(identity.uid, identity.gid, identity.groups, accounts);
-  decision.verdict = decide(decision.policy, accounts, decision.caller, request.spec, {request.is_br_form});
+  const RequestForm form = form_of(request, acquired.rtnl, &decision.device);
+  decision.verdict = decide(decision.policy, accounts, decision.caller, request.spec, form);
   return decision;
 }
 
@@ -108,11 +122,19 @@ std::string command_line(int argc, char* argv[]) {
 // Stage 4. Should: make the interface, one privileged operation at a time. Must not: leave anything if a step fails.
 Result<HandOver> act(Acquired& acquired, const Decision& decision) {
   TRY(check_supported(decision.verdict.effective));
-  if (!acquired.tun.is_ok()) return acquired.tun.error();
+  // A macvtap takes no tun descriptor.
+  if (!acquired.tun.is_ok() && decision.verdict.effective.kind != Kind::kMacvtap) return acquired.tun.error();
+  std::vector<Fd> tun = acquired.tun.is_ok() ? std::move(acquired.tun).value() : std::vector<Fd>();
   if (!acquired.rtnl.is_ok()) return acquired.rtnl.error();
   if (!acquired.scan.is_ok()) return acquired.scan.error();
+  std::vector<Fd> vhost = TRY(vhost_for(&acquired, decision.verdict.effective));
   TRY(sweep_some(acquired.rtnl.value(), std::move(acquired.scan).value()));
-  return make_interface(acquired.rtnl.value(), std::move(acquired.tun).value(), acquired.caller, decision.verdict);
+  Result<HandOver> made = make_interface(acquired.rtnl.value(), std::move(tun), acquired.maker, acquired.caller,
+                                         decision.verdict, decision.device);
+  if (!made.is_ok()) return made;
+  made.value().grant.vhost = static_cast<unsigned>(vhost.size());
+  made.value().vhost = std::move(vhost);
+  return made;
 }
 
 Error send_error(const Error& error) {
@@ -128,6 +150,7 @@ Status send(Acquired& acquired, const Request& request, const HandOver& made) {
     TRY(set_nonblocking(queue.get(), !request.is_br_form));
     fds.push_back(queue.get());
   }
+  for (const Fd& vhost : made.vhost) fds.push_back(vhost.get());
   const std::string message = request.is_br_form ? std::string(1, '\0') : to_json_line(made.grant);
   const Status sent = send_with_fds(request.fd, message, fds, kSendTimeoutMs);
   if (sent.is_ok()) return {};
@@ -146,7 +169,7 @@ Status hand_over(Acquired& acquired, const Request& request) {
   TRY(check_privilege(acquired));
   const Status usable = check_passing_socket(request.fd);
   if (!usable.is_ok()) return refused(acquired, request.spec_text, send_error(usable.error()));
-  const Result<Decision> decision = decide_request(request, acquired.caller);
+  const Result<Decision> decision = decide_request(request, acquired);
   if (!decision.is_ok()) return refused(acquired, request.spec_text, decision.error());
   if (!decision.value().verdict.is_allowed)
     return refused(acquired, request.spec_text, access_denied(request.spec, acquired.caller));
@@ -155,17 +178,18 @@ Status hand_over(Acquired& acquired, const Request& request) {
   const Status sent = send(acquired, request, made.value());
   if (sent.is_ok()) {
     acquired.auditor.value().detach();
+    if (acquired.maker.is_ok()) acquired.maker.value().detach();
     return {};
   }
   const Error failure = refused(acquired, request.spec_text, sent.error());
-  const Status undone = take_back(acquired.rtnl.value(), std::move(made).value());
+  const Status undone = take_back(acquired.rtnl.value(), acquired.maker, std::move(made).value());
   if (!undone.is_ok()) log_error(kProgram, undone.error());
   return failure;
 }
 
-Status explain(const Acquired& acquired, const Request& request) {
+Status explain(Acquired& acquired, const Request& request) {
   TRY(give_up_net_admin());
-  const Result<Decision> decision = decide_request(request, acquired.caller);
+  const Result<Decision> decision = decide_request(request, acquired);
   Caller nameless;
   nameless.uid = acquired.caller.uid;
   const std::string json = decision.is_ok() ? explain_json(decision.value().policy, decision.value().caller,

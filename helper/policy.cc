@@ -56,8 +56,8 @@ std::string identity(const Rule& rule) {
 
 // What every rule makes of the request by itself; which of several counts is decide()'s.
 Trace consider(const Rule& rule, const Accounts& accounts, const Caller& caller, const Spec& request,
-               RequestForm form) {
-  if (auto why = why_no_match(rule, accounts, caller, request)) return {Outcome::kNoMatch, std::move(*why)};
+               const RequestForm& form) {
+  if (auto why = why_no_match(rule, accounts, caller, request, form)) return {Outcome::kNoMatch, std::move(*why)};
   if (rule.verb == Verb::kDeny) return {Outcome::kDenies, "it denies this to " + to_string(caller)};
   if (auto why = why_no_fit(rule, request, form)) return {Outcome::kNoFit, std::move(*why)};
   return {Outcome::kDecides, "it allows everything that is asked"};
@@ -98,8 +98,9 @@ std::string rule_hash(const Rule& rule) {
 }
 
 Verdict decide(const Policy& policy, const Accounts& accounts, const Caller& caller, const Spec& request,
-               RequestForm form) {
+               const RequestForm& form) {
   Verdict verdict;
+  verdict.asked = request;
   verdict.traces.reserve(policy.rules.size());
   for (const Rule& rule : policy.rules) {
     verdict.traces.push_back(consider(rule, accounts, caller, request, form));

@@ -84,6 +84,8 @@ std::string rule_hash(const Rule& rule);
 
 struct RequestForm {
   bool is_br_form = false;  // QEMU's --br: nobody stays behind to watch the interface
+  // Of device=: every other way to name the device that is meant. A rule that names it so is about it too.
+  std::vector<std::string> device_names = {};
 };
 
 enum class Outcome { kDecides, kDenies, kNoMatch, kNoFit, kNotReached };
@@ -99,6 +101,7 @@ struct Verdict {
   std::string reason;                 // a sentence
   std::optional<size_t> rule;         // index into Policy::rules of the rule that allowed or denied
   std::string rule_label;             // its label, or empty
+  Spec asked;                         // the request as it was decided
   Spec effective;                     // allowed: the request with forced values filled in and `up` said
   std::optional<unsigned> quota_max;  // allowed: interfaces of this user under this rule; unset: no quota
   std::string rule_hash;              // allowed: the RULE of the quota's altnames
@@ -107,6 +110,6 @@ struct Verdict {
 
 // The first allow that fits in full decides, unless any deny matches. Quotas are counted elsewhere.
 Verdict decide(const Policy& policy, const Accounts& accounts, const Caller& caller, const Spec& request,
-               RequestForm form);
+               const RequestForm& form);
 
 }  // namespace tapferry

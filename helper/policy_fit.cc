@@ -45,7 +45,17 @@ bool is_plain_path(std::string_view path) {
                       [](std::string_view part) { return part.empty() || part == "." || part == ".."; });
 }
 
-Reason why_other_object(const Rule& rule, const Spec& request) {
+// A device can be asked for by path, name and index, and whichever of these the rule has, it means the device.
+bool names_object(const Rule& rule, const Spec& request, const RequestForm& form) {
+  if (request.kind == Kind::kDevice &&
+      std::any_of(form.device_names.begin(), form.device_names.end(),
+                  [&](const std::string& name) { return rule.object.matches(name); })) {
+    return true;
+  }
+  return rule.object.matches(request.object);
+}
+
+Reason why_other_object(const Rule& rule, const Spec& request, const RequestForm& form) {
   if (!rule.kind) return std::nullopt;
   const std::string about = "it is for " + std::string(kind_name(*rule.kind)) + "=" + to_string(rule.object);
   if (*rule.kind != request.kind) return about + ", the request for " + std::string(kind_name(request.kind));
@@ -53,7 +63,7 @@ Reason why_other_object(const Rule& rule, const Spec& request) {
       !is_plain_path(request.object)) {
     return "device= must be asked for by a plain path, without //, . and ..";
   }
-  if (rule.object.matches(request.object)) return std::nullopt;
+  if (names_object(rule, request, form)) return std::nullopt;
   // `tap,name=vm-1` makes the same interface as `tap=vm-1`: one deny is for both.
   const bool is_named_tap = request.kind == Kind::kTap && request.object.empty() && request.name.has_value();
   if (rule.verb == Verb::kDeny && is_named_tap && may_become(*request.name, rule.object)) return std::nullopt;
@@ -133,14 +143,14 @@ Reason check_listed(std::string_view key, const std::string& value, const std::v
   return asked + " isn't among " + std::string(key) + "=" + listed(patterns);
 }
 
-Reason check_queues(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_queues(const Rule& rule, const Spec& request, const RequestForm&) {
   if (request.queues <= rule.queues) return std::nullopt;
   const std::string asked = "queues=" + std::to_string(request.queues);
   if (rule.queues == 1) return asked + " needs queues=" + std::to_string(request.queues) + " or more in the rule";
   return asked + " exceeds queues=" + std::to_string(rule.queues);
 }
 
-Reason check_mode(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_mode(const Rule& rule, const Spec& request, const RequestForm&) {
   if (request.kind != Kind::kMacvtap) return std::nullopt;
   const std::string mode(mode_name(request.mode));
   if (rule.modes.empty()) {
@@ -153,17 +163,17 @@ Reason check_mode(const Rule& rule, const Spec& request, RequestForm) {
   return "mode=" + mode + " isn't among mode=" + modes;
 }
 
-Reason check_name(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_name(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.name) return std::nullopt;
   return check_listed("name", *request.name, rule.names);
 }
 
-Reason check_mac(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_mac(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.mac) return std::nullopt;
   return check_listed("mac", to_string(*request.mac), rule.macs);
 }
 
-Reason check_mtu(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_mtu(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.mtu) return std::nullopt;
   const std::string asked = "mtu=" + std::to_string(*request.mtu);
   if (!rule.mtu) return asked + " needs mtu=" + std::to_string(*request.mtu) + " or more in the rule";
@@ -171,22 +181,22 @@ Reason check_mtu(const Rule& rule, const Spec& request, RequestForm) {
   return asked + " exceeds mtu=" + std::to_string(*rule.mtu);
 }
 
-Reason check_vhost(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_vhost(const Rule& rule, const Spec& request, const RequestForm&) {
   if (request.vhost == VhostNet::kOff || rule.vhost) return std::nullopt;
   return std::string(request.vhost == VhostNet::kOn ? "vhost=on" : "vhost=auto") + " needs vhost=on in the rule";
 }
 
-Reason check_persist(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_persist(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.persist || rule.persist) return std::nullopt;
   return "persist=on needs persist=on in the rule";
 }
 
-Reason check_guest_mac(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_guest_mac(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.guest_mac) return std::nullopt;
   return check_listed("guest_mac", to_string(*request.guest_mac), rule.guest_macs);
 }
 
-Reason check_lock(const Rule& rule, const Spec& request, RequestForm form) {
+Reason check_lock(const Rule& rule, const Spec& request, const RequestForm& form) {
   if (!rule.lock) return std::nullopt;
   if (form.is_br_form) {
     return "lock=on is forced, and needs the --net form: nobody stays to watch over an interface of the --br form";
@@ -197,12 +207,12 @@ Reason check_lock(const Rule& rule, const Spec& request, RequestForm form) {
   return "lock=on is forced, so the request must say guest_mac=, one of " + listed(rule.guest_macs);
 }
 
-Reason check_isolated(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_isolated(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!rule.isolated || request.isolated != false) return std::nullopt;
   return "isolated=on is forced, the request says isolated=off";
 }
 
-Reason check_up(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_up(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!rule.up_off || request.up != true) return std::nullopt;
   return "up=off is forced, the request says up=on";
 }
@@ -213,11 +223,11 @@ Reason check_rate(std::string_view key, const std::optional<uint64_t>& forced, c
   return name + "=" + rate_to_string(*forced) + " is forced, the request says " + name + "=" + rate_to_string(*asked);
 }
 
-Reason check_rate_to(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_rate_to(const Rule& rule, const Spec& request, const RequestForm&) {
   return check_rate("rate_to", rule.rate_to, request.rate_to);
 }
 
-Reason check_rate_from(const Rule& rule, const Spec& request, RequestForm) {
+Reason check_rate_from(const Rule& rule, const Spec& request, const RequestForm&) {
   return check_rate("rate_from", rule.rate_from, request.rate_from);
 }
 
@@ -228,7 +238,7 @@ bool is_as_strict(const ProtocolFilter& asked, const ProtocolFilter& forced) {
                        asked.ethertypes.end());
 }
 
-Reason check_filter(const Rule& rule, const Spec& request, RequestForm form) {
+Reason check_filter(const Rule& rule, const Spec& request, const RequestForm& form) {
   if (!rule.filter) return std::nullopt;
   if (form.is_br_form && rule.filter->is_auto) {
     return "filter=auto is forced, and needs the --net form: nobody stays to follow the host's addresses for an "
@@ -239,7 +249,7 @@ Reason check_filter(const Rule& rule, const Spec& request, RequestForm form) {
 }
 
 // Every key that a rule can permit or force. vnet_hdr= and vnet_hdr_sz= are for anybody to ask.
-constexpr Reason (*kChecks[])(const Rule&, const Spec&, RequestForm) = {
+constexpr Reason (*kChecks[])(const Rule&, const Spec&, const RequestForm&) = {
     check_queues, check_mode,      check_name,     check_mac, check_mtu,     check_vhost,     check_persist,
     check_lock,   check_guest_mac, check_isolated, check_up,  check_rate_to, check_rate_from, check_filter};
 
@@ -251,12 +261,12 @@ void force(std::optional<T>& asked, const std::optional<T>& forced) {
 }  // namespace
 
 std::optional<std::string> why_no_match(const Rule& rule, const Accounts& accounts, const Caller& caller,
-                                        const Spec& request) {
-  if (auto why = why_other_object(rule, request)) return why;
+                                        const Spec& request, const RequestForm& form) {
+  if (auto why = why_other_object(rule, request, form)) return why;
   return why_other_caller(rule, accounts, caller);
 }
 
-std::optional<std::string> why_no_fit(const Rule& rule, const Spec& request, RequestForm form) {
+std::optional<std::string> why_no_fit(const Rule& rule, const Spec& request, const RequestForm& form) {
   std::string all;
   for (const auto check : kChecks) {
     if (const Reason why = check(rule, request, form)) all += (all.empty() ? "" : "; ") + *why;

@@ -13,10 +13,10 @@ namespace tapferry {
 
 // Is the rule about this object and this caller?
 std::optional<std::string> why_no_match(const Rule& rule, const Accounts& accounts, const Caller& caller,
-                                        const Spec& request);
+                                        const Spec& request, const RequestForm& form);
 
 // May a caller whom the allow matches ask for all of this?
-std::optional<std::string> why_no_fit(const Rule& rule, const Spec& request, RequestForm form);
+std::optional<std::string> why_no_fit(const Rule& rule, const Spec& request, const RequestForm& form);
 
 // The request with the rule's forced values; for a request that fits.
 Spec apply_forced(const Rule& rule, const Spec& request);

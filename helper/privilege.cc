@@ -62,9 +62,11 @@ Status empty_bounding_set() {
   }
 }
 
-Status set_capabilities(bool keep_net_admin) {
+Status set_capabilities(uint64_t permitted) {
   capng_clear(CAPNG_SELECT_BOTH);
-  if (keep_net_admin) capng_update(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN);
+  for (int capability = 0; capability < 64; ++capability) {
+    if (permitted & bit(capability)) capng_update(CAPNG_ADD, CAPNG_PERMITTED, static_cast<unsigned>(capability));
+  }
   if (capng_apply(CAPNG_SELECT_CAPS) != 0) return drop_error("(capabilities)", errno);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return drop_error("(ambient set)", errno);
   return {};
@@ -86,7 +88,7 @@ Status forbid_gains() {
 }
 
 // Asks the kernel, not our own bookkeeping.
-Status verify(uid_t uid, gid_t gid, bool keep_net_admin) {
+Status verify(uid_t uid, gid_t gid, uint64_t permitted) {
   uid_t real_uid, effective_uid, saved_uid;
   gid_t real_gid, effective_gid, saved_gid;
   if (getresuid(&real_uid, &effective_uid, &saved_uid) != 0 || getresgid(&real_gid, &effective_gid, &saved_gid) != 0) {
@@ -97,7 +99,7 @@ Status verify(uid_t uid, gid_t gid, bool keep_net_admin) {
     return drop_error("(ids)", EPERM);
   }
   const CapabilitySets left = TRY(capabilities_of_this_process());
-  if (left.effective != 0 || left.inheritable != 0 || left.permitted != (keep_net_admin ? bit(CAP_NET_ADMIN) : 0)) {
+  if (left.effective != 0 || left.inheritable != 0 || left.permitted != permitted) {
     return drop_error("(capabilities)", EPERM);
   }
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
@@ -106,11 +108,17 @@ Status verify(uid_t uid, gid_t gid, bool keep_net_admin) {
   return {};
 }
 
-Status drop(uid_t uid, gid_t gid, bool keep_net_admin) {
+Status drop(uid_t uid, gid_t gid, uint64_t permitted) {
   TRY(set_ids(uid, gid));
-  TRY(set_capabilities(keep_net_admin));
+  TRY(set_capabilities(permitted));
   TRY(forbid_gains());
-  return verify(uid, gid, keep_net_admin);
+  return verify(uid, gid, permitted);
+}
+
+uint64_t mask_of(std::initializer_list<int> capabilities) {
+  uint64_t mask = 0;
+  for (const int capability : capabilities) mask |= bit(capability);
+  return mask;
 }
 
 // Whether the user namespace maps every id as the first one does (user_namespaces(7)).
@@ -177,7 +185,7 @@ std::string why_without_net_admin() {
 
 Status drop_privileges(const Identity& caller, bool keep_net_admin) {
   TRY(empty_bounding_set());
-  return drop(caller.uid, caller.gid, keep_net_admin);
+  return drop(caller.uid, caller.gid, keep_net_admin ? bit(CAP_NET_ADMIN) : 0);
 }
 
 Status give_up_net_admin() {
@@ -190,20 +198,34 @@ Status drop_to_bare_root() {
   const uid_t uid = geteuid();
   const gid_t gid = uid == 0 ? 0 : getgid();
   if (uid == 0 && setgroups(0, nullptr) != 0 && errno != EPERM) return drop_error("(groups)", errno);
-  return drop(uid, gid, false);
+  return drop(uid, gid, 0);
 }
 
-Status raise_net_admin() {
-  capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_NET_ADMIN);
+Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities) {
+  if (account.uid == 0 || account.gid == 0) return drop_error("(service account)", EINVAL);
+  TRY(empty_bounding_set());
+  if (setgroups(0, nullptr) != 0) return drop_error("(groups)", errno);
+  return drop(account.uid, account.gid, mask_of(capabilities));
+}
+
+Status keep_capabilities(std::initializer_list<int> capabilities) {
+  TRY(set_capabilities(mask_of(capabilities)));
+  const CapabilitySets left = TRY(capabilities_of_this_process());
+  if (left.permitted != mask_of(capabilities) || left.effective != 0) return drop_error("(capabilities)", EPERM);
+  return {};
+}
+
+Status raise_capability(int capability) {
+  capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, static_cast<unsigned>(capability));
   if (capng_apply(CAPNG_SELECT_CAPS) == 0) return {};
   const int code = errno;
-  capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_NET_ADMIN);
-  return Error::from_errno("raise", "CAP_NET_ADMIN", code);
+  capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, static_cast<unsigned>(capability));
+  return Error::from_errno("raise", "a capability", code);
 }
 
-Status lower_net_admin() {
-  capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_NET_ADMIN);
-  if (capng_apply(CAPNG_SELECT_CAPS) != 0) return Error::from_errno("lower", "CAP_NET_ADMIN", errno);
+Status lower_capability(int capability) {
+  capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, static_cast<unsigned>(capability));
+  if (capng_apply(CAPNG_SELECT_CAPS) != 0) return Error::from_errno("lower", "a capability", errno);
   return {};
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // Who asks, and what this process may still do: stage 2 drops everything but a permitted CAP_NET_ADMIN, and only
-// helper/privileged.cc makes that effective, for one call at a time.
+// helper/privileged.cc makes that effective, for one operation at a time.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -40,8 +41,19 @@ Status give_up_net_admin();
 // bounding set stays: with no_new_privs, and without execve, it means nothing.
 Status drop_to_bare_root();
 
-// CAP_NET_ADMIN effective or not. An error of raising leaves it lowered.
-Status raise_net_admin();
-Status lower_net_admin();
+// drop_privileges for a process that works on after the caller is gone: it becomes `account` in all ids, without groups, and keeps
+// these capabilities (CAP_*) permitted, none effective. The caller can't signal it then, nor limit it.
+struct ServiceAccount {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities);
+
+// After drop_to_service: these of them. To be called after a fork, too: libcap-ng forgets in the child what it knew.
+Status keep_capabilities(std::initializer_list<int> capabilities);
+
+// One permitted capability (CAP_*) effective or not. An error of raising leaves it lowered.
+Status raise_capability(int capability);
+Status lower_capability(int capability);
 
 }  // namespace tapferry

@@ -3,10 +3,13 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <linux/capability.h>
 
 #include "base/syscall.h"
 #include "helper/privilege.h"
-#include "helper/sweep.h"
+#include "net/abandoned.h"
+#include "net/bridge_port.h"
+#include "net/macvtap.h"
 #include "net/tag.h"
 
 namespace tapferry {
@@ -14,8 +17,10 @@ namespace {
 
 Error refuse(std::string_view action, const Link& link) { return Error::from_errno(action, link.name, EPERM); }
 
-// That the interface is a tap which this program made: its tag is out of reach for whoever holds its descriptor.
-bool is_our_tap(const Link& link) { return link.kind == "tun" && parse_tag(link.alias).has_value(); }
+bool is_tap_or_macvtap(const Link& link) { return link.kind == "tun" || link.kind == "macvtap"; }
+
+// That the interface is one which this program made: its tag is out of reach for whoever holds its descriptor.
+bool is_ours(const Link& link) { return is_tap_or_macvtap(link) && parse_tag(link.alias).has_value(); }
 
 // Safe: IFF_TUN_EXCL makes the kernel refuse a name that exists, so nobody else's interface can be taken over; the name
 // can't be one that IPv6's sysctls use for all interfaces.
@@ -24,9 +29,9 @@ Result<std::string> act(Rtnl&, const CreateTap& op) {
   return create_tap(op.fd, op.name, op.flags);
 }
 
-// Safe: on a tap, never on hardware. It isn't tagged yet; the tag is part of this.
+// Safe: on a tap or macvtap, never on hardware. It isn't tagged yet; the tag is part of this.
 Result<std::string> act(Rtnl& rtnl, const SetIdentity& op) {
-  if (op.tap.kind != "tun" || !parse_tag(op.identity.alias)) return refuse("tag", op.tap);
+  if (!is_tap_or_macvtap(op.tap) || !parse_tag(op.identity.alias)) return refuse("tag", op.tap);
   TRY(set_identity(rtnl, op.tap, op.identity));
   return std::string();
 }
@@ -36,7 +41,7 @@ Result<std::string> act(Rtnl& rtnl, const SetIdentity& op) {
 // file; where /proc/sys can't be written (some containers) a bridge port still never hears an advertisement, since
 // the bridge takes every frame before the port's own stack would.
 Result<std::string> act(Rtnl&, const RefuseRouterAdvertisements& op) {
-  if (!is_our_tap(op.tap) || !is_new_interface_name(op.tap.name)) return refuse("set accept_ra of", op.tap);
+  if (!is_ours(op.tap) || !is_new_interface_name(op.tap.name)) return refuse("set accept_ra of", op.tap);
   const std::string path = "/proc/sys/net/ipv6/conf/" + op.tap.name + "/accept_ra";
   const Result<Fd> file = open_file(path, O_WRONLY);
   if (!file.is_ok()) {
@@ -48,9 +53,9 @@ Result<std::string> act(Rtnl&, const RefuseRouterAdvertisements& op) {
   return std::string();
 }
 
-// Safe: on our own tap, a name that begins with "tapferry.".
+// Safe: on an interface of ours, a name that begins with "tapferry.".
 Result<std::string> act(Rtnl& rtnl, const ClaimAltname& op) {
-  if (!is_our_tap(op.tap) || !op.altname.starts_with("tapferry.")) return refuse("name", op.tap);
+  if (!is_ours(op.tap) || !op.altname.starts_with("tapferry.")) return refuse("name", op.tap);
   TRY(add_altname(rtnl, op.tap, op.altname));
   return std::string();
 }
@@ -58,28 +63,45 @@ Result<std::string> act(Rtnl& rtnl, const ClaimAltname& op) {
 // Safe: our own tap, and a master that is a bridge: IFLA_MASTER would take a bond or a VRF too, and the caller's frames
 // would then be where no rule let them.
 Result<std::string> act(Rtnl& rtnl, const JoinBridge& op) {
-  if (!is_our_tap(op.tap) || op.bridge.kind != "bridge") return refuse("add " + op.tap.name + " to bridge", op.bridge);
+  if (!is_ours(op.tap) || op.bridge.kind != "bridge") return refuse("add " + op.tap.name + " to bridge", op.bridge);
   TRY(set_master(rtnl, op.tap, op.bridge));
   return std::string();
 }
 
 // Safe: takes away, gives nothing.
 Result<std::string> act(Rtnl& rtnl, const IsolatePort& op) {
-  if (!is_our_tap(op.tap)) return refuse("isolate bridge port", op.tap);
-  TRY(set_port_isolated(rtnl, op.tap));
+  if (!is_ours(op.tap)) return refuse("isolate bridge port", op.tap);
+  TRY(set_port_flags(rtnl, op.tap, {.learning = {}, .locked = {}, .bpdu_guard = {}, .isolated = true}));
   return std::string();
 }
 
-// Safe: a tap; one that wasn't made here is the caller's own by the kernel's word, since he could attach to it.
+// Safe: our own tap, and the address is neither the bridge's nor behind another port, which the kernel decides as it adds the
+// entry: so nobody's frames are drawn here that weren't the caller's to get.
+Result<std::string> act(Rtnl& rtnl, const LockPort& op) {
+  if (!is_ours(op.tap) || op.bridge.kind != "bridge") return refuse("lock bridge port", op.tap);
+  TRY(lock_port(rtnl, op.tap, op.bridge, op.guest_mac));
+  return std::string();
+}
+
+// Safe: of a tap or macvtap that the caller gets the queues of; the programs are made here, from addresses and EtherTypes, and
+// queueing or filters that the administrator put there stay. It only takes off what this program put on.
+Result<std::string> act(Rtnl& rtnl, const SetTrafficRules& op) {
+  if (op.link.kind != "tun" && !has_tap_device(op.link.kind)) return refuse("limit the rate of", op.link);
+  TRY(apply_traffic_rules(rtnl, op.link, op.side, op.rules));
+  return std::string();
+}
+
+// Safe: a tap or macvtap. A tap that wasn't made here is the caller's own by the kernel's word, since he could attach to it; of a
+// macvtap the policy says so, since the caller gets its queues.
 Result<std::string> act(Rtnl& rtnl, const BringUp& op) {
-  if (op.tap.kind != "tun") return refuse("bring up", op.tap);
+  if (op.tap.kind != "tun" && !has_tap_device(op.tap.kind)) return refuse("bring up", op.tap);
   TRY(set_up(rtnl, op.tap, true));
   return std::string();
 }
 
 // Safe: takes back what BringUp did, on the same interface.
 Result<std::string> act(Rtnl& rtnl, const BringDown& op) {
-  if (op.tap.kind != "tun") return refuse("bring down", op.tap);
+  if (op.tap.kind != "tun" && !has_tap_device(op.tap.kind)) return refuse("bring down", op.tap);
   TRY(set_up(rtnl, op.tap, false));
   return std::string();
 }
@@ -96,9 +118,9 @@ Result<std::string> act(Rtnl& rtnl, const DeleteAbandonedTap& op) {
 }  // namespace
 
 Result<std::string> perform(Rtnl& rtnl, const Operation& operation) {
-  TRY(raise_net_admin());
+  TRY(raise_capability(CAP_NET_ADMIN));
   Result<std::string> result = std::visit([&](const auto& op) { return act(rtnl, op); }, operation);
-  TRY(lower_net_admin());
+  TRY(lower_capability(CAP_NET_ADMIN));
   return result;
 }
 

@@ -9,7 +9,9 @@
 
 #include "base/result.h"
 #include "net/link.h"
+#include "net/mac.h"
 #include "net/rtnl.h"
+#include "net/tc.h"
 #include "net/tun.h"
 
 namespace tapferry {
@@ -37,6 +39,16 @@ struct JoinBridge {
 struct IsolatePort {
   const Link& tap;
 };
+struct LockPort {
+  const Link& tap;
+  const Link& bridge;
+  Mac guest_mac;
+};
+struct SetTrafficRules {
+  const Link& link;
+  GuestSide side;
+  TrafficRules rules;
+};
 struct BringUp {
   const Link& tap;
 };
@@ -48,7 +60,7 @@ struct DeleteAbandonedTap {
 };
 
 using Operation = std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge,
-                               IsolatePort, BringUp, BringDown, DeleteAbandonedTap>;
+                               IsolatePort, LockPort, SetTrafficRules, BringUp, BringDown, DeleteAbandonedTap>;
 
 // `rtnl` was opened at stage 1, since the kernel wants the capability of its opener too (net/rtnl.h).
 // Raises CAP_NET_ADMIN, does the one thing, lowers it. The value is the name that CreateTap got, else empty.

@@ -36,10 +36,10 @@ Result<bool> try_some(Rtnl& rtnl, const Link& tap, const Quota& quota) {
   return false;
 }
 
-Result<std::vector<bool>> taken_slots(Rtnl& rtnl, const Quota& quota) {
+Result<std::vector<bool>> taken_slots(Rtnl& rtnl, const std::string& kind, const Quota& quota) {
   std::vector<bool> taken(quota.max);
   const std::string prefix = slot_prefix(quota);
-  TRY(for_each_link(rtnl, "tun", [&](const Link& link) {
+  TRY(for_each_link(rtnl, kind, [&](const Link& link) {
     for (std::string_view name : link.altnames) {
       if (!consume_prefix(&name, prefix)) continue;
       const auto slot = parse_uint(name, 0, quota.max - 1);
@@ -50,7 +50,7 @@ Result<std::vector<bool>> taken_slots(Rtnl& rtnl, const Quota& quota) {
 }
 
 Result<bool> try_free_ones(Rtnl& rtnl, const Link& tap, const Quota& quota) {
-  const std::vector<bool> taken = TRY(taken_slots(rtnl, quota));
+  const std::vector<bool> taken = TRY(taken_slots(rtnl, tap.kind, quota));
   for (unsigned slot = 0; slot < quota.max; ++slot) {
     if (!taken[slot] && TRY(try_slot(rtnl, tap, quota, slot))) return true;
   }

@@ -99,6 +99,10 @@ Status read_spec(const Arguments& arguments, Request* request) {
 
 }  // namespace
 
+bool may_be_net_form(int argc, char* const argv[]) {
+  return std::any_of(argv + 1, argv + argc, [](const char* argument) { return strncmp(argument, "--n", 3) == 0; });
+}
+
 unsigned most_queues_asked(int argc, char* const argv[]) {
   constexpr char kKey[] = "queues=";
   unsigned most = 1;
@@ -113,6 +117,13 @@ unsigned most_queues_asked(int argc, char* const argv[]) {
     }
   }
   return most;
+}
+
+bool is_vhost_asked(int argc, char* const argv[]) {
+  for (int i = 1; i < argc; ++i) {
+    if (strstr(argv[i], "vhost=on") != nullptr || strstr(argv[i], "vhost=auto") != nullptr) return true;
+  }
+  return false;
 }
 
 Result<Request> parse_request(int argc, char* argv[]) {

@@ -26,9 +26,16 @@ struct Request {
 // before anything is parsed; this looks for "queues=" and two digits behind it only, and the parser has the last word.
 unsigned most_queues_asked(int argc, char* const argv[]);
 
+// Whether the arguments can ask for vhost-net: the same kind of look, for "vhost=on" and "vhost=auto".
+bool is_vhost_asked(int argc, char* const argv[]);
+
 // getopt_long(3) as QEMU's helper has it, so that `--br X` and `--br=X` both work; but an option twice, or an argument that is none,
 // is an error.
 Result<Request> parse_request(int argc, char* argv[]);
+
+// Whether the arguments can be of the --net form: one begins as that option does (getopt_long(3) takes abbreviations). Like
+// the above for stage 1, which parses nothing.
+bool may_be_net_form(int argc, char* const argv[]);
 
 // What --help prints; the first line is also the hint of a usage error.
 std::string usage();

@@ -6,16 +6,9 @@
 #include <vector>
 
 #include "helper/privileged.h"
-#include "net/tag.h"
+#include "net/abandoned.h"
 
 namespace tapferry {
-
-bool is_abandoned(const Link& link) {
-  if (link.kind != "tun" || !link.is_persistent_tap || link.has_carrier) return false;
-  const auto tag = parse_tag(link.alias);
-  return tag && !tag->persist;
-}
-
 namespace {
 
 constexpr unsigned kOldest = 8;

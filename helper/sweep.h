@@ -11,9 +11,6 @@
 
 namespace tapferry {
 
-// Tagged as ours, persistent though not asked so, and without a queue.
-bool is_abandoned(const Link& link);
-
 // Looks at every tap of this network namespace.
 Status sweep_all(Rtnl& rtnl);
 

@@ -35,6 +35,12 @@ void read_tun_data(const nlattr* data, Link* link) {
   });
 }
 
+void read_macvtap_data(const nlattr* data, Link* link) {
+  for_each_nested(data, [&](const nlattr* attribute) {
+    if (mnl_attr_get_type(attribute) == IFLA_MACVLAN_MODE) link->macvlan_mode = number<uint32_t>(attribute);
+  });
+}
+
 void read_link_info(const nlattr* info, Link* link) {
   const nlattr* data = nullptr;
   for_each_nested(info, [&](const nlattr* attribute) {
@@ -43,6 +49,7 @@ void read_link_info(const nlattr* info, Link* link) {
     if (type == IFLA_INFO_DATA) data = attribute;
   });
   if (data != nullptr && link->kind == "tun") read_tun_data(data, link);
+  if (data != nullptr && link->kind == "macvtap") read_macvtap_data(data, link);
 }
 
 void read_altnames(const nlattr* list, Link* link) {
@@ -51,37 +58,11 @@ void read_altnames(const nlattr* list, Link* link) {
   });
 }
 
-std::optional<Link> read_link(const nlmsghdr* header) {
-  if (header->nlmsg_type != RTM_NEWLINK || header->nlmsg_len < NLMSG_LENGTH(sizeof(ifinfomsg))) return std::nullopt;
-  const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header));
-  Link link;
-  link.index = info->ifi_index;
-  link.flags = info->ifi_flags;
-  for_each_attribute(header, sizeof(ifinfomsg), [&](const nlattr* attribute) {
-    switch (mnl_attr_get_type(attribute)) {
-      case IFLA_IFNAME: link.name = string_of(attribute); break;
-      case IFLA_IFALIAS: link.alias = string_of(attribute); break;
-      case IFLA_MTU: link.mtu = number<uint32_t>(attribute); break;
-      case IFLA_MASTER: link.master = number<int>(attribute); break;
-      case IFLA_CARRIER: link.has_carrier = number<uint8_t>(attribute) != 0; break;
-      case IFLA_LINKINFO: read_link_info(attribute, &link); break;
-      case IFLA_PROP_LIST: read_altnames(attribute, &link); break;
-      case IFLA_ADDRESS:
-        if (mnl_attr_get_payload_len(attribute) == link.mac.bytes.size()) {
-          memcpy(link.mac.bytes.data(), mnl_attr_get_payload(attribute), link.mac.bytes.size());
-        }
-        break;
-      default: break;
-    }
-  });
-  return link;
-}
-
 Result<Link> get_one(Rtnl& rtnl, RtnlRequest& request, const std::string& object) {
   request.put_u32(IFLA_EXT_MASK, kWithoutStatistics);
   std::optional<Link> link;
   TRY(rtnl.query(request, "find interface", object, [&](const nlmsghdr* answer) {
-    link = read_link(answer);
+    link = parse_link(answer);
     return true;
   }));
   if (!link) return Error::from_errno("find interface", object, ENODEV);
@@ -99,10 +80,9 @@ RtnlRequest list_request(const std::string& kind) {
   return request;
 }
 
-RtnlRequest change_of(const Link& link, unsigned char family = AF_UNSPEC) {
+RtnlRequest change_of(const Link& link) {
   RtnlRequest request(RTM_SETLINK, 0);
   auto* info = request.family_header<ifinfomsg>();
-  info->ifi_family = family;
   info->ifi_index = link.index;
   return request;
 }
@@ -110,6 +90,40 @@ RtnlRequest change_of(const Link& link, unsigned char family = AF_UNSPEC) {
 }  // namespace
 
 bool Link::is_up() const { return (flags & IFF_UP) != 0; }
+
+std::optional<Link> parse_link(const nlmsghdr* header) {
+  if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) return std::nullopt;
+  if (header->nlmsg_len < NLMSG_LENGTH(sizeof(ifinfomsg))) return std::nullopt;
+  const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header));
+  // A bridge tells of its ports by the same types, with few attributes; a port that leaves isn't an interface that goes.
+  if (info->ifi_family != AF_UNSPEC) return std::nullopt;
+  Link link;
+  link.index = info->ifi_index;
+  link.flags = info->ifi_flags;
+  bool is_whole = true;
+  for_each_attribute(header, sizeof(ifinfomsg), [&](const nlattr* attribute) {
+    switch (mnl_attr_get_type(attribute)) {
+      case IFLA_IFNAME: link.name = string_of(attribute); break;
+      case IFLA_IFALIAS: link.alias = string_of(attribute); break;
+      case IFLA_MTU: link.mtu = number<uint32_t>(attribute); break;
+      case IFLA_LINK: link.lower = number<int>(attribute); break;
+      case IFLA_MASTER: link.master = number<int>(attribute); break;
+      case IFLA_CARRIER: link.has_carrier = number<uint8_t>(attribute) != 0; break;
+      case IFLA_LINKINFO: read_link_info(attribute, &link); break;
+      case IFLA_PROP_LIST: read_altnames(attribute, &link); break;
+      // An event of the wireless extensions has this and a name only (net/wireless/wext-core.c).
+      case IFLA_WIRELESS: is_whole = false; break;
+      case IFLA_ADDRESS:
+        if (mnl_attr_get_payload_len(attribute) == link.mac.bytes.size()) {
+          memcpy(link.mac.bytes.data(), mnl_attr_get_payload(attribute), link.mac.bytes.size());
+        }
+        break;
+      default: break;
+    }
+  });
+  if (!is_whole || link.name.empty()) return std::nullopt;
+  return link;
+}
 
 Result<Link> get_link(Rtnl& rtnl, const std::string& name) {
   if (name.size() >= IFNAMSIZ) return Error::from_errno("find interface", name, ENODEV);
@@ -132,7 +146,7 @@ Status for_each_link(Rtnl& rtnl, const std::string& kind, const std::function<vo
     RtnlRequest request = list_request(kind);
     request.put_u32(IFLA_EXT_MASK, kWithoutStatistics);
     const Status status = rtnl.query(request, "list", "the interfaces", [&](const nlmsghdr* answer) {
-      const auto link = read_link(answer);
+      const auto link = parse_link(answer);
       if (link && (kind.empty() || link->kind == kind)) visit(*link);
       return true;
     });
@@ -145,7 +159,7 @@ Status for_some_links(Rtnl rtnl, const std::string& kind, unsigned count,
   // With statistics: any mask makes the kernel size up every interface before it lists the first (rtnl_calcit()).
   RtnlRequest request = list_request(kind);
   return rtnl.query(request, "list", "the interfaces", [&](const nlmsghdr* answer) {
-    const auto link = read_link(answer);
+    const auto link = parse_link(answer);
     if (link) visit(*link);
     return --count > 0;
   });
@@ -185,14 +199,6 @@ Status set_master(Rtnl& rtnl, const Link& link, const Link& master) {
   RtnlRequest request = change_of(link);
   request.put_u32(IFLA_MASTER, static_cast<uint32_t>(master.index));
   return rtnl.change(request, "add " + link.name + " to bridge", master.name);
-}
-
-Status set_port_isolated(Rtnl& rtnl, const Link& port) {
-  RtnlRequest request = change_of(port, AF_BRIDGE);
-  nlattr* flags = request.begin_nest(IFLA_PROTINFO);
-  request.put_u8(IFLA_BRPORT_ISOLATED, 1);
-  request.end_nest(flags);
-  return rtnl.change(request, "isolate bridge port", port.name);
 }
 
 Status set_up(Rtnl& rtnl, const Link& link, bool up) {

@@ -23,14 +23,19 @@ struct Link {
   unsigned mtu = 0;    // bytes
   unsigned flags = 0;  // IFF_* of <linux/if.h>
   int master = 0;      // index of the bridge it is a port of, 0: none
+  int lower = 0;       // IFLA_LINK: index of what a macvtap is on top of, 0: none
   bool has_carrier = false;
   bool is_persistent_tap = false;     // IFLA_TUN_PERSIST
   std::optional<uint32_t> tap_owner;  // IFLA_TUN_OWNER
+  unsigned macvlan_mode = 0;          // IFLA_MACVLAN_MODE of a macvtap: MACVLAN_MODE_*
   std::string alias;
   std::vector<std::string> altnames;
 
   bool is_up() const;
 };
+
+// Of an RTM_NEWLINK or RTM_DELLINK that is about an interface as such; nothing for another type, or a malformed message.
+std::optional<Link> parse_link(const nlmsghdr* header);
 
 // The error's code is ENODEV when there is none. A name is compared with the interface's own: the kernel looks altnames up
 // too, and an altname must not stand for the interface that a policy names.
@@ -59,8 +64,6 @@ Status set_identity(Rtnl& rtnl, const Link& link, const LinkIdentity& identity);
 Status add_altname(Rtnl& rtnl, const Link& link, const std::string& altname);
 
 Status set_master(Rtnl& rtnl, const Link& link, const Link& master);
-// Bridge port flag: no frame goes from one isolated port to another (bridge(8), isolated).
-Status set_port_isolated(Rtnl& rtnl, const Link& port);
 Status set_up(Rtnl& rtnl, const Link& link, bool up);
 Status delete_link(Rtnl& rtnl, const Link& link);
 

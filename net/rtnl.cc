@@ -40,8 +40,8 @@ std::string string_of(const nlattr* attribute) {
   return std::string(text, strnlen(text, mnl_attr_get_payload_len(attribute)));
 }
 
-RtnlRequest::RtnlRequest(uint16_t type, uint16_t flags) {
-  mnl_nlmsg_put_header(buffer_);
+RtnlRequest::RtnlRequest(uint16_t type, uint16_t flags, size_t capacity) : buffer_(capacity) {
+  mnl_nlmsg_put_header(buffer_.data());
   header()->nlmsg_type = type;
   header()->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
 }

@@ -3,11 +3,14 @@
 // One rtnetlink socket (rtnetlink(7)), by libmnl: a request goes out, its answers or its acknowledgement come back.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
 #include <libmnl/libmnl.h>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -27,7 +30,7 @@ void for_each_attribute_between(const char* begin, const char* end, Visit visit)
 template <typename Visit>
 void for_each_attribute(const nlmsghdr* header, size_t offset, Visit visit) {
   for_each_attribute_between(static_cast<const char*>(mnl_nlmsg_get_payload_offset(header, offset)),
-                             static_cast<const char*>(mnl_nlmsg_get_payload_tail(header)), visit);
+                             reinterpret_cast<const char*>(header) + header->nlmsg_len, visit);
 }
 
 template <typename Visit>
@@ -39,29 +42,39 @@ void for_each_nested(const nlattr* nest, Visit visit) {
 // The bytes of a string attribute up to its terminating zero, if it has one.
 std::string string_of(const nlattr* attribute);
 
+// An attribute of fixed size, as the kernel has it in memory; bytes that it lacks are zeros. The kernel sends none such.
+template <typename T>
+T value_of(const nlattr* attribute) {
+  T value = {};
+  memcpy(&value, mnl_attr_get_payload(attribute), std::min<size_t>(sizeof value, mnl_attr_get_payload_len(attribute)));
+  return value;
+}
+
 // A request under construction: the header, then attributes.
 class RtnlRequest {
  public:
-  // `type` is RTM_*, `flags` NLM_F_* besides NLM_F_REQUEST.
-  RtnlRequest(uint16_t type, uint16_t flags);
+  // `type` is RTM_*, `flags` NLM_F_* besides NLM_F_REQUEST. `capacity` is what it can grow to, in bytes; the default has room
+  // for an altname of 128 bytes, or an alias of 256, and a few small attributes.
+  RtnlRequest(uint16_t type, uint16_t flags, size_t capacity = 1024);
 
   // The family's own header (ifinfomsg, ...), zeroed, right behind netlink's.
   template <typename T>
   T* family_header() {
     return static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
   }
-  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_); }
+  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_.data()); }
 
   void put_u8(uint16_t type, uint8_t value) { mnl_attr_put_u8(header(), type, value); }
+  void put_u16(uint16_t type, uint16_t value) { mnl_attr_put_u16(header(), type, value); }
   void put_u32(uint16_t type, uint32_t value) { mnl_attr_put_u32(header(), type, value); }
+  void put_u64(uint16_t type, uint64_t value) { mnl_attr_put_u64(header(), type, value); }
   void put_string(uint16_t type, const std::string& value) { mnl_attr_put_strz(header(), type, value.c_str()); }
   void put_bytes(uint16_t type, const void* bytes, size_t size) { mnl_attr_put(header(), type, size, bytes); }
   nlattr* begin_nest(uint16_t type) { return mnl_attr_nest_start(header(), type); }
   void end_nest(nlattr* nest) { mnl_attr_nest_end(header(), nest); }
 
  private:
-  // The largest request: an altname of 128 bytes, or an alias of 256, and a few small attributes.
-  alignas(nlmsghdr) char buffer_[1024] = {};
+  std::vector<char> buffer_;  // operator new aligns for any type
 };
 
 class Rtnl {

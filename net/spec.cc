@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "base/parse.h"
+#include "base/text.h"
 
 namespace tapferry {
 namespace {
@@ -168,6 +169,9 @@ Status check_combination(const Spec& spec, std::string_view text) {
   if (spec.kind == Kind::kDevice && spec.name) return refuse("device= opens what exists; leave out name=");
   if (spec.kind != Kind::kMacvtap && spec.mode != MacvtapMode::kBridge) return refuse("mode= is for macvtap=");
   if (spec.kind != Kind::kBridge && spec.isolated.value_or(false)) return refuse("isolated= is for bridge=");
+  if (spec.kind == Kind::kTap && (spec.lock.value_or(false) || spec.guest_mac)) {
+    return refuse("lock= and guest_mac= are for what is on a bridge or a parent, not for tap=");
+  }
   if (spec.lock.value_or(false) && !spec.guest_mac) return refuse("lock=on needs guest_mac=");
   if (!spec.vnet_hdr && spec.vnet_hdr_sz != 12) return refuse("vnet_hdr_sz= needs vnet_hdr=on");
   return {};
@@ -190,6 +194,10 @@ bool is_interface_name(std::string_view name) {
 
 bool is_new_interface_name(std::string_view name) {
   if (!is_interface_name(name) || name == "all" || name == "default") return false;
+  // Whatever lists interfaces prints the name as it is: JSON holds UTF-8 only, and terminals act on C1 controls.
+  std::string text(name);
+  std::erase(text, '\\');
+  if (escape(text) != text) return false;
   const size_t percent = name.find('%');
   if (percent == std::string_view::npos) return true;
   return name.substr(percent, 2) == "%d" && name.find('%', percent + 1) == std::string_view::npos;

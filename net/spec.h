@@ -80,8 +80,8 @@ std::optional<ProtocolFilter> parse_filter(std::string_view text);  // "auto", o
 // slash, colon or white space; and no control character, which no name needs.
 bool is_interface_name(std::string_view name);
 
-// A name that a new interface may get: one %d at most, and neither "all" nor "default", which /proc/sys/net/ipv6/conf has for
-// something else than an interface.
+// A name that a new interface may get: UTF-8 without control characters of any kind, one %d at most, and neither "all" nor
+// "default", which /proc/sys/net/ipv6/conf has for something else than an interface.
 bool is_new_interface_name(std::string_view name);
 
 }  // namespace tapferry

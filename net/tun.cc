@@ -94,11 +94,11 @@ bool accepts_offloads(int fd, unsigned tun_f_flags) {
   return tun_ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(tun_f_flags)) == 0;
 }
 
-std::string fresh_tap_name(unsigned attempt) {
+std::string fresh_interface_name(std::string_view prefix, unsigned attempt) {
   timespec now = {};
   clock_gettime(CLOCK_BOOTTIME, &now);
   const uint64_t ms = static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
-  return "tap" + std::to_string((ms + attempt) % 1000000000);
+  return std::string(prefix) + std::to_string((ms + attempt) % 1000000000);
 }
 
 }  // namespace tapferry

@@ -50,8 +50,9 @@ Result<TapQueue> describe_tap_queue(int fd);
 // Whether the descriptor takes these TUN_F_* offloads (TUNSETOFFLOAD); those that were set before are lost.
 bool accepts_offloads(int fd, unsigned tun_f_flags);
 
-// "tap" and a number that isn't soon used again, unlike the kernel's lowest free one: whoever remembers a name that is
-// gone then doesn't meet a stranger's interface. Milliseconds since boot, modulo 10^9 (eleven days), plus `attempt`.
-std::string fresh_tap_name(unsigned attempt);
+// `prefix` (6 bytes at most) and a number that isn't soon used again, unlike the kernel's lowest free one: whoever remembers
+// a name that is gone then doesn't meet a stranger's interface. Milliseconds since boot, modulo 10^9 (eleven days), plus
+// `attempt`.
+std::string fresh_interface_name(std::string_view prefix, unsigned attempt);
 
 }  // namespace tapferry

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <json-glib/json-glib.h>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "tools/json.h"
 
 namespace tapferry {
 
@@ -39,11 +39,6 @@ struct HostNotes {
   std::optional<int64_t> held;     // slots of the quota that are taken
   std::vector<std::string> notes;  // sentences
 };
-
-struct NodeFree {
-  void operator()(JsonNode* node) const { json_node_unref(node); }
-};
-using JsonTree = std::unique_ptr<JsonNode, NodeFree>;
 
 // One JSON object of version 1; keys that it doesn't know are passed over.
 Result<JsonTree> parse_explanation(const std::string& json);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/ip_address.h"
 #include "net/mac.h"
 
 namespace tapferry {
@@ -37,21 +38,6 @@ void append(Bytes* bytes, View more);
 // RFC 1071: sums of several parts are added, all parts but the last of even length; then checksum_of() the sum.
 uint64_t partial_sum(View bytes);
 uint16_t checksum_of(uint64_t sum);
-
-struct IpAddress {
-  bool is_v6 = false;
-  std::array<uint8_t, 16> bytes{};  // the first 4 for IPv4
-
-  View view() const { return View(bytes).first(is_v6 ? 16 : 4); }
-  bool operator==(const IpAddress&) const = default;
-  auto operator<=>(const IpAddress&) const = default;
-  bool is_multicast() const;
-  bool is_unspecified() const;
-};
-
-std::optional<IpAddress> parse_ip(std::string_view text);
-std::string to_string(const IpAddress& address);
-IpAddress ip_address(View bytes);  // of 4 or 16 bytes
 
 struct EthernetFrame {
   Mac to;

@@ -14,4 +14,10 @@ Result<Mac> random_guest_mac() {
   return mac;
 }
 
+Result<Mac> guest_mac(const Spec& spec, const std::optional<Mac>& macvtap_mac) {
+  if (spec.guest_mac) return *spec.guest_mac;
+  if (macvtap_mac) return *macvtap_mac;
+  return random_guest_mac();
+}
+
 }  // namespace tapferry

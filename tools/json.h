@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// JSON objects for output, by json-glib.
+// JSON by json-glib: objects for output, and who owns what was parsed.
 #pragma once
 
 #include <json-glib/json-glib.h>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace tapferry {
+
+struct NodeFree {
+  void operator()(JsonNode* node) const { json_node_unref(node); }
+};
+using JsonTree = std::unique_ptr<JsonNode, NodeFree>;
 
 // Fills an object key by key. Text that isn't UTF-8 is escaped (base/text.h).
 class JsonWriter {

@@ -34,7 +34,7 @@ Status parse_options(const CommandHelp& help, const GOptionEntry* entries, int a
   g_autoptr(GOptionContext) context = g_option_context_new(help.parameters);
   g_option_context_set_summary(context, help.summary);
   g_option_context_set_description(context, help.description);
-  g_option_context_set_strict_posix(context, TRUE);
+  g_option_context_set_strict_posix(context, !help.has_options_behind_words);
   gboolean is_help = FALSE;
   const GOptionEntry help_entry[] = {{"help", 'h', 0, G_OPTION_ARG_NONE, &is_help, "print this", nullptr}, {}};
   g_option_context_set_help_enabled(context, FALSE);

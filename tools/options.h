@@ -16,10 +16,12 @@ struct CommandHelp {
   const char* parameters;   // what follows the options on the usage line
   const char* summary;      // before the list of options
   const char* description;  // behind it
+  // Otherwise options end at the first other word, as where a command of its own follows.
+  bool has_options_behind_words = false;
 };
 
 // Parses a command's options into the entries' variables and prints its help for --help (then the process ends with
-// status 0). Options end at the first other word. What is left over is an error unless an entry is G_OPTION_REMAINING.
+// status 0). What is left over is an error unless an entry is G_OPTION_REMAINING.
 Status parse_options(const CommandHelp& help, const GOptionEntry* entries, int argc, char** argv);
 
 // The strings of a G_OPTION_ARG_FILENAME_ARRAY, null for none.

@@ -198,7 +198,9 @@ Result<FrameLoopOptions> loop_options(const ProbeOptions& options, const Answer&
 
 Result<EchoGuest> make_guest(const ProbeOptions& options, const Facts& facts) {
   EchoConfig config;
-  config.mac = options.asked.spec.guest_mac ? *options.asked.spec.guest_mac : TRY(random_guest_mac());
+  const bool is_macvtap = facts.interface && facts.interface->link.kind == "macvtap";
+  const std::optional<Mac> own = is_macvtap ? std::optional(facts.interface->link.mac) : std::nullopt;
+  config.mac = TRY(guest_mac(options.asked.spec, own));
   config.addresses = options.echo;
   if (facts.interface) config.mtu = facts.interface->link.mtu;
   return EchoGuest(std::move(config));

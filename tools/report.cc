@@ -18,8 +18,10 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : escap
 void write_fd(const FdFacts& fd, JsonWriter* json) {
   json->begin_object(nullptr);
   json->text("kind", fd.kind);
+  json->text("path", fd.path);
   json->boolean("nonblocking", fd.is_nonblocking);
   json->boolean("cloexec", fd.is_cloexec);
+  if (fd.vhost_features) json->texts("features", vhost_feature_names(*fd.vhost_features));
   if (fd.is_tap) {
     json->text("ifname", fd.queue.ifname);
     json->texts("flags", tap_flag_names(fd.queue.flags));
@@ -34,6 +36,7 @@ void write_interface(const InterfaceFacts& interface, JsonWriter* json) {
   json->begin_object("interface");
   json->text("ifname", link.name);
   json->number("ifindex", link.index);
+  json->text("type", link.kind);
   json->boolean("up", link.is_up());
   json->boolean("carrier", link.has_carrier);
   json->number("mtu", link.mtu);
@@ -43,6 +46,12 @@ void write_interface(const InterfaceFacts& interface, JsonWriter* json) {
   } else {
     json->text("bridge", interface.master);
   }
+  if (interface.lower.empty()) {
+    json->null("parent");
+  } else {
+    json->text("parent", interface.lower);
+  }
+  if (!interface.mode.empty()) json->text("mode", interface.mode);
   if (link.tap_owner) {
     json->number("owner", *link.tap_owner);
   } else {

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <optional>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -40,7 +41,8 @@ constexpr CommandHelp kHelp = {
     "A command named qemu-system-*, qemu-kvm or kvm whose arguments have none of these gets\n"
     "-netdev and -device for every --net.\n"
     "\n"
-    "SPEC is bridge=BRIDGE or tap[=NAME], then ,key=value...: see tapferry(1).\n"
+    "SPEC is bridge=BRIDGE, tap[=NAME], macvtap=PARENT or device=WHICH, then ,key=value...:\n"
+    "see tapferry(1).\n"
     "\n"
     "  tapferry run --net=bridge=br0,queues=2 -- qemu-system-x86_64 -m 1G disk.img\n"
     "  tapferry run --net=bridge=br0 -- my-vmm --tap-fd={fds} --mac={mac}\n"};
@@ -91,9 +93,9 @@ Result<Nic> make_nic(GrantedInterface interface, const Spec& spec) {
   Nic nic;
   nic.ifname = interface.grant.ifname;
   nic.mtu = interface.grant.mtu;
-  const bool is_macvtap = spec.kind == Kind::kMacvtap || spec.kind == Kind::kDevice;
-  // A macvtap takes only what is sent to its own address.
-  nic.guest_mac = is_macvtap ? interface.grant.mac : spec.guest_mac ? *spec.guest_mac : TRY(random_guest_mac());
+  const bool is_macvtap = interface.grant.kind == Kind::kMacvtap || interface.grant.kind == Kind::kDevice;
+  const std::optional<Mac> own = is_macvtap ? std::optional(interface.grant.mac) : std::nullopt;
+  nic.guest_mac = TRY(guest_mac(spec, own));
   for (Fd& fd : interface.queues) nic.fds.push_back(TRY(keep(std::move(fd))));
   for (Fd& fd : interface.vhost) nic.vhost_fds.push_back(TRY(keep(std::move(fd))));
   return nic;

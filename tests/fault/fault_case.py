@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import handover
@@ -53,13 +54,24 @@ class FaultCase(HelperCase):
     def setUp(self):
         super().setUp()
         self.broken = []
+        self.is_everywhere = False
 
     def ask_under(self, form, command, launcher=()):
-        return handover.ask(self.box, self.helper, form.arguments, user="root", timeout=TIMEOUT_S, look=False,
-                            wrap=[*command, *launcher])
+        # Files, not pipes: a strace that stays as long as a warden does keeps what it inherited.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            got = handover.ask(self.box, self.helper, form.arguments, user="root", timeout=TIMEOUT_S, look=False,
+                               wrap=[*command, *launcher], stdout=out, stderr=err)
+            got.stdout, got.stderr = (self.text_of(file) for file in (out, err))
+        return got
+
+    @staticmethod
+    def text_of(file):
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
     def trace(self, form):
-        """(the front's calls, the auditor's, what is expected) by a run that nothing disturbs."""
+        """(the front's calls, the auditor's, what is expected) by a run that nothing disturbs; self.others gets those of the
+        maker and the warden."""
         if form.restore:
             form.restore()
         with self.ask_under(form, strace.trace_command(LOG, "alice")) as got:
@@ -73,7 +85,9 @@ class FaultCase(HelperCase):
             expected = {"refused": lambda: None, "explained": lambda: got.stdout,
                         "granted": lambda: promises.picture(got)}[form.outcome]()
         self.assertEqual(promises.of_processes(self.helper), [])
-        front, auditor = strace.parse(LOG)
+        sandbox.eventually(lambda: strace.is_complete(LOG), 5)
+        front, auditor, *others = strace.parse(LOG)
+        self.others = [strace.auditor_calls(calls) for calls in others]
         return strace.front_calls(front), strace.auditor_calls(auditor), expected
 
     # plans
@@ -115,18 +129,24 @@ class FaultCase(HelperCase):
             self.fail("\n".join([f"{len(self.broken)} broken promises", *self.broken[:SHOWN],
                                  *([f"and {more} more"] if more > 0 else [])]))
 
+    def run_everywhere(self, form, injections, expected):
+        """As run_plan, but the call fails in whichever process makes it, in all of them at once."""
+        self.is_everywhere = True
+        self.run_plan(form, injections, expected)
+
     def run_one(self, form, injection, expected, before, auditor_only):
         """What the run came to, in a word."""
         self.box.syslog.clear()
-        command = strace.inject_command(LOG, "alice", injection, follow=auditor_only)
+        command = strace.inject_command(LOG, "alice", injection, follow=auditor_only or self.is_everywhere)
         launcher = (self.use_up(), injection.call.name, str(SPENT)) if auditor_only else ()
         got = None
         try:
             with self.ask_under(form, command, launcher) as got:
+                got.eof |= self.is_everywhere  # strace has it
                 broken = promises.of_answer(form.outcome, injection, got, expected, self.box.syslog)
         except subprocess.TimeoutExpired:
             broken = [f"no end after {TIMEOUT_S} s"]
-        if not promises.is_killed(got) and not strace.was_injected(LOG, injection, auditor_only):
+        if not self.is_everywhere and not promises.is_killed(got) and not strace.was_injected(LOG, injection, auditor_only):
             broken.append("the call was not reached, so it isn't the same in every run")
         is_final = promises.is_killed(got) or (got is not None and got.status == 0)
         broken += promises.of_processes(self.helper)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import links
 import sandbox
@@ -35,6 +36,7 @@ def picture(got):
             "alias": re.sub(r"since=\d+", "since=", link.alias), "mac": link.mac[:2] if link.master else "any",
             "slots": [name.rpartition(".")[0] for name in link.altnames],
             "addresses": link.raw.get("inet6_addr_gen_mode"), "isolated": link.port.get("isolated"),
+            "locked": (link.port.get("locked"), link.port.get("learning")), "rules": _traffic_control(link.name),
             "accept_ra": _accept_ra(link.name)}
     if got.data == b"\0":
         return seen
@@ -47,6 +49,13 @@ def picture(got):
 def _accept_ra(name):
     with open(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", encoding="ascii") as file:
         return file.read().strip()
+
+
+def _traffic_control(name):
+    """Rates and filters of the interface."""
+    shown = [subprocess.run(["tc", *what, "dev", name], capture_output=True, text=True, check=True).stdout
+             for what in (("qdisc", "show"), ("filter", "show", "ingress"), ("filter", "show", "egress"))]
+    return "".join(shown).replace(name, "NAME")
 
 
 def of_message(got, expected, syslog):

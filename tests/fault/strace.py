@@ -78,14 +78,21 @@ NOT_ALL = ("-e", "inject=getrandom:poke_exit=@arg1=01")
 
 
 def trace_command(log, user):
-    """The undisturbed run."""
-    return ["strace", "-f", "-o", log, "-u", user, *NOT_ALL]
+    """The undisturbed run.  With -D strace isn't what is waited for: it stays as long as a warden does."""
+    return ["strace", "-D", "-f", "-o", log, "-u", user, *NOT_ALL]
+
+
+def is_complete(log):
+    """Whether LOG, of a trace_command(), has the end of every process in it."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines()
+    return {line.split()[0] for line in lines} == {line.split()[0] for line in lines if "+++" in line}
 
 
 def inject_command(log, user, injection, follow=False):
     """The run with INJECTION; FOLLOW: in children too."""
     name = injection.call.name
-    return ["strace", *(["-f"] if follow else []), "-qq", "-o", log, "-u", user,
+    return ["strace", *(["-D", "-f"] if follow else []), "-qq", "-o", log, "-u", user,
             "-e", f"trace={name},getrandom",
             *(NOT_ALL if name != "getrandom" else []), "-e", injection.expression]
 

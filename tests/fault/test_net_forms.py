@@ -19,9 +19,10 @@ class Bridge(FaultCase):
         self.check(Form("bridge= with queues and quota", net("bridge=br0,queues=2"), "granted"), 1)
 
     def test_a_name_and_isolation(self):
-        self.box.policy("allow bridge=br0 name=vm-* mtu=1400 mac=52:54:00:*")
+        self.box.policy("allow bridge=br0 name=vm-* mtu=1400 mac=52:54:00:* vhost=on")
         self.check(Form("bridge= with all its keys",
-                        net("bridge=br0,name=vm-1,mtu=1400,mac=52:54:00:12:34:56,isolated=on,up=off,vnet_hdr=off"),
+                        net("bridge=br0,name=vm-1,mtu=1400,mac=52:54:00:12:34:56,isolated=on,up=off,vnet_hdr=off,"
+                            "vhost=auto"),
                         "granted"), 2)
 
     def test_a_rule_in_an_included_file(self):

@@ -53,13 +53,13 @@ void check_verdict(const Policy& policy, const Caller& caller, const Spec& reque
   require(verdict.traces.size() == policy.rules.size());
   bool is_denied = false;
   for (const Rule& rule : policy.rules) {
-    is_denied |= rule.verb == Verb::kDeny && !why_no_match(rule, accounts(), caller, request);
+    is_denied |= rule.verb == Verb::kDeny && !why_no_match(rule, accounts(), caller, request, form);
   }
   if (verdict.is_allowed) {
     require(!is_denied && verdict.rule.has_value());
     const Rule& rule = policy.rules.at(*verdict.rule);
     require(rule.verb == Verb::kAllow && rule.label == verdict.rule_label);
-    require(!why_no_match(rule, accounts(), caller, request) && !why_no_fit(rule, request, form));
+    require(!why_no_match(rule, accounts(), caller, request, form) && !why_no_fit(rule, request, form));
     require(verdict.effective.up.has_value());
     require(!why_no_fit(rule, verdict.effective, form));
   }

@@ -60,5 +60,9 @@ def snapshot():
     return sorted(link.identity for link in all_links())
 
 
+def of_kind(kind):
+    return [link for link in all_links() if link.kind == kind]
+
+
 def taps():
-    return [link for link in all_links() if link.kind == "tun"]
+    return of_kind("tun")

@@ -110,6 +110,7 @@ class User:
 USERS = {"alice": ["vms"], "bob": ["vmsters"], "bobby": [], "mallory": ["vms", "jailed"], "carol": ["vms"]}
 GROUPS = ["vms", "vmsters", "jailed"]
 FIRST_ID = 2001
+WARDEN_USER = "tapferry"  # the system user that the helper's maker and warden run as
 
 
 def _add_users():
@@ -128,11 +129,21 @@ def _add_users():
         for name, gid in gids.items():
             members = ",".join(u for u, groups in USERS.items() if name in groups)
             group.write(f"{name}:x:{gid}:{members}\n")
+    _add_warden_user(start + 19)
     for user in users.values():
         os.makedirs(user.home, mode=0o700)
         os.chown(user.home, user.uid, user.gid)
     users["root"] = User("root", 0, 0, ())
     return users
+
+
+def _add_warden_user(uid):
+    """As sysusers.d/tapferry.conf does; one that the machine has stays."""
+    if any(entry.pw_name == WARDEN_USER for entry in pwd.getpwall()):
+        return
+    with open("/etc/passwd", "a", encoding="ascii") as passwd, open("/etc/group", "a", encoding="ascii") as group:
+        passwd.write(f"{WARDEN_USER}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n")
+        group.write(f"{WARDEN_USER}:x:{uid}:\n")
 
 
 # --- the sandbox ----------------------------------------------------------------------------------

@@ -73,12 +73,11 @@ class Command(RunCase):
         self.assertEqual(told["args"], ['{"type":"tap","fds":"3"}'])
 
     def test_guest_mac_of_the_request_is_the_placeholders(self):
-        # Refused by this release's helper; a helper that grants it stands in.
         fake = self.fake_helper("""
             fd = tap()
-            send(record(), fd)
+            send(record(kind="bridge", upper="br0"), fd)
         """)
-        done = self.tapferry("run", f"--helper={fake}", "--net=tap,guest_mac=52:54:00:01:02:03", "--", "echo",
+        done = self.tapferry("run", f"--helper={fake}", "--net=bridge=br0,guest_mac=52:54:00:01:02:03", "--", "echo",
                              "{mac}", user="root")
         self.assertEqual(done.stdout, "52:54:00:01:02:03\n", done.stderr)
 

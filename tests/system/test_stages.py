@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
 """The tables of docs/PRIVILEGE.md, compared with a helper that is stopped at each stage: strace sends it SIGSTOP
 at a certain system call, and /proc/PID/status says what it has."""
-import contextlib
 import dataclasses
 import os
+import pwd
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import unittest
 
+import processes
 import sandbox
 from helper_case import HelperCase, need_helper
 
-DAC_OVERRIDE, SETPCAP, NET_ADMIN = 1 << 1, 1 << 8, 1 << 12
-FILE_ACCESS = 0x1f | 1 << 9 | 1 << 27 | 1 << 32  # what setfsuid(2) takes away: CAP_FS_SET, linux/capability.h
+# linux/capability.h
+DAC_OVERRIDE, SETPCAP, NET_ADMIN, MKNOD = 1 << 1, 1 << 8, 1 << 12, 1 << 27
+FILE_ACCESS = 0x1f | 1 << 9 | 1 << 27 | 1 << 32  # what setfsuid(2) takes away: CAP_FS_SET
 STOPPED = "--- stopped by SIGSTOP ---"
+NODES = "/dev/tapferry"
 
 # Row -> the calls that it is stopped behind, and the path that tells one from others like it.
 MOMENTS = {
@@ -26,6 +28,9 @@ MOMENTS = {
     "front, stages 2, 3 and 5": [("openat", "/etc/tapferry/policy.conf"), ("sendmsg", None)],
     "front, within an operation of stage 4": [("ioctl", "/dev/net/tun")],
 }
+WAITING = ("openat", "/etc/tapferry/policy.conf")  # the front's, before it asks anybody for anything
+BETWEEN_OPERATIONS = ("unlink", None)              # the maker's, of a node
+WITHIN_OPERATIONS = {DAC_OVERRIDE: ("mkdir", NODES), MKNOD: ("mknodat", None)}
 
 
 def setUpModule():
@@ -36,7 +41,7 @@ def setUpModule():
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A process as /proc/PID/status has it."""
+    """A process as /proc/PID has it."""
     uids: tuple
     permitted: int
     effective: int
@@ -46,69 +51,73 @@ class State:
     inheritable: int
     ambient: int
     groups: tuple
+    pid: int = dataclasses.field(compare=False)
+    session: tuple = dataclasses.field(compare=False)
+    cwd: str = dataclasses.field(compare=False)
+    owner: int = dataclasses.field(compare=False)  # of /proc/PID/fd: root's when it isn't dumpable, proc(5)
+    descriptors: dict = dataclasses.field(compare=False, hash=False)
 
 
 def state_of(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        values = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    values = processes.status(pid)
     caps = {name: int(values[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")}
     return State(tuple(map(int, values["Uid"].split())), caps["CapPrm"], caps["CapEff"], caps["CapBnd"],
                  int(values["NoNewPrivs"]), int(values["Seccomp"]), caps["CapInh"], caps["CapAmb"],
-                 tuple(map(int, values["Groups"].split())))
-
-
-def helpers(path):
-    """Processes that run the program at PATH, the oldest first: the front, then the auditor."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.readlink(f"/proc/{name}/exe") == path:
-                    found.append(int(name))
-            except OSError:
-                pass
-    return sorted(found)
+                 tuple(map(int, values["Groups"].split())), pid, processes.session(pid),
+                 os.readlink(f"/proc/{pid}/cwd"), os.stat(f"/proc/{pid}/fd").st_uid, processes.descriptors(pid))
 
 
 class Stopped:
-    """The helper as alice, stopped behind a system call: the state of the front, and the auditor's if there is one."""
+    """The helper as alice, stopped behind a system call: the states of its processes, None of those that there
+    aren't."""
 
-    def __init__(self, box, helper, call, path):
-        self.front = self.auditor = None
+    def __init__(self, box, helper, call, path, spec="bridge=br0"):
+        self.front = self.auditor = self.maker = self.warden = None
         ours, theirs = socket.socketpair()
+        self.socket = os.readlink(f"/proc/self/fd/{theirs.fileno()}")
         with ours, theirs, tempfile.NamedTemporaryFile(mode="r") as trace:
             command = ["strace", "-f", "-u", "alice", "-o", trace.name, "-e", f"trace={call}",
                        "-e", f"inject={call}:signal=SIGSTOP:when=1", *(["-P", path] if path else []),
-                       helper, "--net=bridge=br0", f"--fd={theirs.fileno()}"]
+                       helper, f"--net={spec}", f"--fd={theirs.fileno()}"]
             proc = box.popen(command, "root", pass_fds=[theirs.fileno()],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
                 sandbox.eventually(lambda: proc.poll() is not None or STOPPED in self.read(trace), 30)
                 self.trace = self.read(trace)
                 if STOPPED in self.trace:
-                    self.look(*helpers(helper))
+                    self.look(processes.of_program(helper))
             finally:
                 proc.kill()
-                for pid in helpers(helper):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                processes.kill_and_wait(*processes.of_program(helper))
                 proc.communicate(timeout=20)
-        sandbox.eventually(lambda: not helpers(helper))
+        shutil.rmtree(NODES, ignore_errors=True)
 
     @staticmethod
     def read(trace):
         trace.seek(0)
         return trace.read()
 
-    def look(self, front, auditor=None):
+    def look(self, pids):
+        """The front is the oldest.  The others run by themselves: wait until each has dropped what it drops."""
+        front, *others = pids
         self.front = state_of(front)
-        if auditor:  # it runs by itself: wait until it has dropped everything
-            self.auditor = sandbox.eventually(lambda: self.settled(auditor), 10)
+        for pid in others:
+            settled = sandbox.eventually(lambda pid=pid: self.settled(pid), 10)
+            if settled:
+                setattr(self, *settled)
 
     @staticmethod
     def settled(pid):
+        """(role, state) when it is in its place."""
+        role = processes.status(pid)["Name"].removeprefix("tapferry-")
         state = state_of(pid)
-        return state if state.no_new_privs and state.seccomp == filter_mode("filter") else None
+        if not state.no_new_privs:
+            return None
+        if role == "maker":
+            return role, state
+        if state.seccomp != filter_mode("filter"):
+            return None
+        return ("warden", state) if role == "warden" else ("auditor", state)
 
 
 def filter_mode(word):
@@ -126,36 +135,23 @@ def table(title):
     return {row[0]: row[1:] for row in rows[1:]}
 
 
-class Stages(HelperCase):
+class StagesCase(HelperCase):
 
     def setUp(self):
         super().setUp()
-        self.box.policy("allow br0")
+        self.box.policy("allow br0", "allow macvtap=v0")
         self.alice = self.box.users["alice"]
+        self.service = pwd.getpwnam(sandbox.WARDEN_USER)
 
-    def compare(self, helper, title, file_capabilities=0):
-        rows = table(title)
-        with open("/proc/self/status", encoding="ascii") as file:
-            everything = int(re.search(r"CapBnd:\s+(\w+)", file.read())[1], 16)
-        meaning = {"all": everything, "none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN, "the file's": file_capabilities}
-        auditors = set()
-        for name, calls in MOMENTS.items():
-            row = rows.pop(name)
-            for call, path in calls:
-                with self.subTest(moment=name, call=call):
-                    stopped = Stopped(self.box, helper, call, path)
-                    self.assertIsNotNone(stopped.front, stopped.trace)
-                    self.check(row, stopped.front, meaning)
-                    auditors.add(stopped.auditor)
-        auditors.discard(None)  # none yet where fork(2) itself was interrupted
-        (name, row), = rows.items()
-        self.assertEqual(name, "auditor")
-        self.assertEqual(len(auditors), 1, auditors)
-        self.check(row, auditors.pop(), meaning)
+    def stop(self, helper, call, path, spec="bridge=br0"):
+        stopped = Stopped(self.box, helper, call, path, spec)
+        self.assertIsNotNone(stopped.front, stopped.trace)
+        return stopped
 
     def check(self, row, state, meaning):
         uids, permitted, effective, bounding, no_new_privs, seccomp = row
-        self.assertEqual(state.uids, tuple(self.alice.uid if word == "U" else int(word) for word in uids.split()))
+        ids = {"U": self.alice.uid, "T": self.service.pw_uid, "0": 0}
+        self.assertEqual(state.uids, tuple(ids[word] for word in uids.split()))
         self.assertEqual(state.permitted, meaning[permitted])
         if effective == "no file capability":
             self.assertFalse(state.effective & FILE_ACCESS)
@@ -164,16 +160,88 @@ class Stages(HelperCase):
         self.assertEqual(state.bounding, meaning[bounding])
         self.assertEqual((state.no_new_privs, state.seccomp), (int(no_new_privs), filter_mode(seccomp)))
         self.assertEqual((state.inheritable, state.ambient), (0, 0))
-        has_groups = state.uids != (0, 0, 0, 0)
-        self.assertEqual(set(self.alice.groups) & set(state.groups), set(self.alice.groups) if has_groups else set())
+        is_callers = self.alice.uid in state.uids
+        self.assertEqual(state.groups and set(self.alice.groups) & set(state.groups),
+                         set(self.alice.groups) if is_callers else ())
 
-    def test_setuid_helper_has_what_the_table_says(self):
-        self.compare(self.helper, "setuid")
 
-    def test_helper_with_file_capabilities_has_what_the_table_says(self):
+class Front(StagesCase):
+    """And the auditor, which there is in every form."""
+
+    def compare(self, helper, title, file_capabilities=0):
+        rows = table(title)
+        with open("/proc/self/status", encoding="ascii") as file:
+            everything = int(re.search(r"CapBnd:\s+(\w+)", file.read())[1], 16)
+        meaning = {"all": everything, "none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN, "the file's": file_capabilities}
+        auditors = set()
+        for name, calls in MOMENTS.items():
+            for call, path in calls:
+                with self.subTest(moment=name, call=call):
+                    stopped = self.stop(helper, call, path)
+                    self.check(rows[name], stopped.front, meaning)
+                    auditors.add(stopped.auditor)
+        auditors.discard(None)  # none yet where fork(2) itself was interrupted
+        self.assertEqual(len(auditors), 1, auditors)
+        self.check(rows["auditor"], auditors.pop(), meaning)
+        return set(rows) - set(MOMENTS) - {"auditor"}
+
+    def test_of_a_setuid_helper_has_what_the_table_says(self):
+        self.assertEqual(self.compare(self.helper, "setuid"), set(Service.ROWS))
+
+    def test_of_a_helper_with_file_capabilities_has_what_the_table_says(self):
         caps = "cap_net_admin,cap_setpcap,cap_dac_override+ep"
         helper = self.box.install_helper(name="tapferry-helper-caps", caps=caps)
-        self.compare(helper, "file capabilities", NET_ADMIN | SETPCAP | DAC_OVERRIDE)
+        self.assertEqual(self.compare(helper, "file capabilities", NET_ADMIN | SETPCAP | DAC_OVERRIDE), set())
+
+
+class Service(StagesCase):
+    """The maker and the warden, which have the uid of the system user tapferry."""
+    ROWS = ("maker, waiting", "maker, at work", "warden")
+    MEANING = {"none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN,
+               "NET_ADMIN DAC_OVERRIDE MKNOD": NET_ADMIN | DAC_OVERRIDE | MKNOD}
+
+    def setUp(self):
+        super().setUp()
+        self.box.veth("v0", "v1")
+        self.rows = table("setuid")
+
+    def check_service(self, name, state, stopped, now=0):
+        """NOW is what "one at a time" is at this moment."""
+        self.assertIsNotNone(state, stopped.trace)
+        self.check(self.rows[name], state, {**self.MEANING, "one at a time": now})
+        self.assertEqual((state.session, state.cwd, state.owner), ((state.pid, state.pid), "/", 0))
+        self.assertEqual([state.descriptors[number] for number in range(3)], ["/dev/null"] * 3)
+        others = [what for number, what in state.descriptors.items() if number > 2]
+        self.assertEqual([what for what in others if not re.match(r"(socket:|anon_inode:inotify\Z)", what)], [],
+                         "neither a device nor a file")
+        self.assertNotIn(stopped.socket, others, "the caller's socket")
+
+    def test_a_maker_that_waits_has_what_the_table_says(self):
+        stopped = self.stop(self.helper, *WAITING)
+        self.assertIsNone(stopped.warden)
+        self.check_service("maker, waiting", stopped.maker, stopped)
+
+    def test_a_maker_at_work_and_the_warden_have_what_the_table_says(self):
+        stopped = self.stop(self.helper, *BETWEEN_OPERATIONS, "macvtap=v0")
+        self.check_service("warden", stopped.warden, stopped)
+        # It has the queue that it has just opened, by a node whose name is gone.
+        queue = [number for number, what in stopped.maker.descriptors.items() if what.startswith(NODES)]
+        self.assertEqual(len(queue), 1, stopped.maker.descriptors)
+        del stopped.maker.descriptors[queue[0]]
+        self.check_service("maker, at work", stopped.maker, stopped)
+
+    def test_a_maker_raises_one_capability_for_each_operation(self):
+        for capability, moment in WITHIN_OPERATIONS.items():
+            with self.subTest(moment[0]):
+                self.box.delete_links()
+                self.box.veth("v0", "v1")
+                stopped = self.stop(self.helper, *moment, "macvtap=v0")
+                self.check_service("maker, at work", stopped.maker, stopped, capability)
+
+    def test_with_file_capabilities_there_is_neither(self):
+        helper = self.box.install_helper(name="tapferry-helper-caps", caps="cap_net_admin,cap_setpcap+ep")
+        stopped = self.stop(helper, *WAITING)
+        self.assertEqual((stopped.maker, stopped.warden), (None, None))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ Facts right_facts() {
   InterfaceFacts interface;
   interface.link.index = 9;
   interface.link.name = "tap7";
+  interface.link.kind = "tun";
   interface.link.flags = IFF_UP;
   interface.link.mtu = 1500;
   interface.link.mac = grant.mac;
@@ -83,6 +84,7 @@ TEST(Checks, NameTheRowThatIsWrong) {
   EXPECT_EQ(with([](Facts& f) { f.fds[0].queue.flags |= IFF_PERSIST; }), Names{"fd 0 flags"});
   EXPECT_EQ(with([](Facts& f) { f.interface.reset(); }), Names{"interface"});
   EXPECT_EQ(with([](Facts& f) { f.interface->link.index = 10; }), Names{"index"});
+  EXPECT_EQ(with([](Facts& f) { f.interface->link.kind = "macvtap"; }), Names{"type"});
   EXPECT_EQ(with([](Facts& f) { f.interface->link.flags = 0; }), Names{"up"});
   EXPECT_EQ(with([](Facts& f) { f.interface->master_mtu = 9000; }), Names{"MTU"});
   EXPECT_EQ(with([](Facts& f) { f.interface->link.mac.bytes[0] = 0x52; }), Names{"MAC"});
@@ -94,6 +96,69 @@ TEST(Checks, NameTheRowThatIsWrong) {
   EXPECT_EQ(with([](Facts&) {}, "bridge=br0,mtu=1400"), Names{"MTU"});
   EXPECT_EQ(with([](Facts&) {}, "bridge=br0,up=off"), Names{"up"});
   EXPECT_EQ(with([](Facts&) {}, "bridge=br0,vnet_hdr=off"), (Names{"fd 0 flags", "fd 0 vnet header"}));
+}
+
+// What our helper hands over for macvtap=eth0.
+Facts macvtap_facts() {
+  Facts facts = right_facts();
+  facts.record->kind = Kind::kMacvtap;
+  facts.record->upper = "eth0";
+  facts.fds[0].kind = "macvtap queue";
+  InterfaceFacts& interface = *facts.interface;
+  interface.link.kind = "macvtap";
+  interface.link.tap_owner.reset();
+  interface.link.alias = "tapferry uid=1000 kind=macvtap upper=eth0 since=1 rule=policy.conf:1";
+  interface.master.clear();
+  interface.master_mtu = 0;
+  interface.lower = "eth0";
+  interface.lower_mtu = 1500;
+  interface.mode = "bridge";
+  return facts;
+}
+
+TEST(Checks, MacvtapHasAParentAndNoOwner) {
+  Facts facts = macvtap_facts();
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth1"), facts), Names{"parent"});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,mode=vepa"), facts), Names{"mode"});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,guest_mac=52:54:00:00:00:01"), facts), Names{"MAC"});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,guest_mac=fe:00:00:00:00:01"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("tap"), facts), (Names{"fd 0 kind", "type", "owner"}));
+  facts.interface->lower_mtu = 9000;
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0"), facts), Names{"MTU"});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,mtu=1500"), facts), Names{});
+  facts.interface->link.alias.clear();
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,mtu=1500"), facts), Names{"tag"});
+  EXPECT_EQ(wrong(asked_by_net("device=tap7"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("device=tap7,up=off"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("macvtap=eth0,mtu=1500"), right_facts()), (Names{"fd 0 kind", "type", "bridge"}));
+}
+
+TEST(Checks, VhostNetComesBehindTheQueues) {
+  Facts facts = right_facts();
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=auto"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=on"), facts), (Names{"descriptors", "of vhost-net"}));
+  FdFacts vhost;
+  vhost.kind = "vhost-net";
+  vhost.is_nonblocking = vhost.is_cloexec = true;
+  vhost.vhost_features = 1;
+  facts.record->vhost = 1;
+  facts.fds.push_back(vhost);
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=on"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=auto"), facts), Names{});
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0"), facts), (Names{"descriptors", "fd 1 kind"}));
+  facts.fds[1].is_nonblocking = false;
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=on"), facts), Names{"fd 1 O_NONBLOCK"});
+  facts.fds[1].kind = "/dev/null";
+  facts.fds[1].is_nonblocking = true;
+  facts.fds[1].vhost_features.reset();
+  EXPECT_EQ(wrong(asked_by_net("bridge=br0,vhost=auto"), facts), (Names{"of vhost-net", "fd 1 kind"}));
+}
+
+TEST(Checks, FeaturesOfVhostNetHaveNames) {
+  EXPECT_EQ(vhost_feature_names(0), Names{});
+  EXPECT_EQ(vhost_feature_names(1ull << 15 | 1ull << 32), (Names{"mrg_rxbuf", "version_1"}));
+  EXPECT_EQ(vhost_feature_names(1ull | 1ull << 63), (Names{"bit 0", "bit 63"}));
 }
 
 TEST(Checks, RuleThatForcesTheInterfaceDownIsNotWrong) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/guest_mac.h"
+
 namespace tapferry {
 namespace {
 
@@ -66,6 +68,23 @@ TEST(Qemu, GetsNetdevAndDeviceForEachInterface) {
                                              "virtio-net-pci,netdev=tapferry0,mac=52:54:00:00:00:01,mq=on,vectors=6",
                                              "-netdev", "tap,id=tapferry1,fd=7", "-device",
                                              "virtio-net-pci,netdev=tapferry1,mac=52:54:00:00:00:02,host_mtu=9000"}));
+}
+
+TEST(Qemu, GetsOneDescriptorOfVhostNetForOneQueue) {
+  Nic nic = two_nics()[1];
+  nic.vhost_fds = {8};
+  EXPECT_EQ(qemu_options(std::vector<Nic>{nic})[1], "tap,id=tapferry0,fd=7,vhost=on,vhostfd=8");
+}
+
+TEST(GuestMac, IsTheOneAskedForElseTheMacvtapsElseRandom) {
+  const Mac own = *parse_mac("52:54:00:00:00:01");
+  const Spec plain = parse_spec("macvtap=eth0").value();
+  const Spec with_mac = parse_spec("macvtap=eth0,guest_mac=52:54:00:00:00:02").value();
+  EXPECT_EQ(guest_mac(with_mac, own).value(), *with_mac.guest_mac);
+  EXPECT_EQ(guest_mac(plain, own).value(), own);
+  const Mac random = guest_mac(plain, std::nullopt).value();
+  EXPECT_TRUE(to_string(random).starts_with("52:54:00:"));
+  EXPECT_NE(guest_mac(plain, std::nullopt).value(), random);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <functional>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -72,9 +73,9 @@ TEST_F(Root, NetAdminIsRaisedAndLoweredOnly) {
   EXPECT_EQ(in_child([] {
               if (!has_net_admin()) return 0;
               if (!drop_privileges(somebody(), true).is_ok()) return 1;
-              if (!raise_net_admin().is_ok() || !lower_net_admin().is_ok()) return 2;
+              if (!raise_capability(CAP_NET_ADMIN).is_ok() || !lower_capability(CAP_NET_ADMIN).is_ok()) return 2;
               if (!give_up_net_admin().is_ok()) return 3;
-              return raise_net_admin().is_ok() ? 4 : 0;
+              return raise_capability(CAP_NET_ADMIN).is_ok() ? 4 : 0;
             }),
             0);
 }
@@ -84,7 +85,7 @@ TEST_F(Root, BareRootKeepsItsUidAndNothingElse) {
               if (!drop_to_bare_root().is_ok()) return 1;
               if (getuid() != 0 || geteuid() != 0) return 2;
               if (setresuid(2001, 2001, 2001) == 0) return 3;
-              return raise_net_admin().is_ok() ? 4 : 0;
+              return raise_capability(CAP_NET_ADMIN).is_ok() ? 4 : 0;
             }),
             0);
 }

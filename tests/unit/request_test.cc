@@ -91,5 +91,17 @@ TEST(QueuesSeenBeforeParsing, AreNeverMoreThanTheLimitWhateverIsThere) {
   EXPECT_EQ(most_queues({"queues=2queues=7"}), 7u);
 }
 
+TEST(VhostSeenBeforeParsing, IsWhereTheWordsAre) {
+  const auto is_asked = [](std::vector<std::string> words) {
+    Arguments arguments(std::move(words));
+    return is_vhost_asked(arguments.count(), arguments.values());
+  };
+  EXPECT_TRUE(is_asked({"--net=bridge=br0,vhost=on", "--fd=3"}));
+  EXPECT_TRUE(is_asked({"--fd=3", "--net", "vhost=auto"}));
+  EXPECT_FALSE(is_asked({"--net=bridge=br0,vhost=off"}));
+  EXPECT_FALSE(is_asked({"--net=bridge=br0,vhost=", "on", "--br=vhost"}));
+  EXPECT_FALSE(is_asked({}));
+}
+
 }  // namespace
 }  // namespace tapferry

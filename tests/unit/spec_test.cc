@@ -129,6 +129,8 @@ TEST(Spec, WhatCannotBeAskedIsRefusedWithTheKeyAtFault) {
       {"bridge=br0,name=a/b", "name= takes"},
       {"bridge=br0,name=%d%d", "name= takes"},
       {"bridge=br0,name=%s", "name= takes"},
+      {"bridge=br0,name=vm-\xff", "name= takes"},
+      {"bridge=br0,name=vm-\xc2\x9b", "name= takes"},
       {"bridge=br0,name=abcdefghijklmnop", "name= takes"},
       {"bridge=br0,vnet_hdr_sz=11", "vnet_hdr_sz= takes 10 or 12"},
       {"bridge=br0,mtu=67", "mtu= takes"},
@@ -155,6 +157,9 @@ TEST(Spec, WhatCannotBeAskedIsRefusedWithTheKeyAtFault) {
       {"bridge=br0,mode=vepa", "mode= is for macvtap="},
       {"tap,isolated=on", "isolated= is for bridge="},
       {"bridge=br0,lock=on", "lock=on needs guest_mac="},
+      {"tap,lock=on,guest_mac=02:00:00:00:00:01", "lock= and guest_mac= are for"},
+      {"tap=vm-1,guest_mac=02:00:00:00:00:01", "lock= and guest_mac= are for"},
+      {"tap=vm-1,lock=on", "lock= and guest_mac= are for"},
       {"bridge=br0,vnet_hdr=off,vnet_hdr_sz=10", "vnet_hdr_sz= needs vnet_hdr=on"},
   };
   for (const auto& one : kCases) {

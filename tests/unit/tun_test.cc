@@ -111,7 +111,7 @@ TEST(Tap, DescriptorsWithoutOneSaySo) {
 TEST(FreshTapName, IsValidAndDiffersByAttempt) {
   std::set<std::string> names;
   for (unsigned attempt = 0; attempt < 10; ++attempt) {
-    const std::string name = fresh_tap_name(attempt * 1000);
+    const std::string name = fresh_interface_name("tap", attempt * 1000);
     EXPECT_TRUE(name.starts_with("tap"));
     EXPECT_LE(name.size(), 15u);
     names.insert(name);

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "helper/kept.h"
+
+#include "helper/port_security.h"
+#include "net/tag.h"
+
+namespace tapferry {
+
+const Kept* KeptTable::find(int index) const {
+  const auto found = table_.find(index);
+  return found == table_.end() ? nullptr : &found->second;
+}
+
+std::vector<int> KeptTable::indexes() const {
+  std::vector<int> all;
+  for (const auto& [index, kept] : table_) all.push_back(index);
+  return all;
+}
+
+std::vector<int> KeptTable::followers_of(int upper) const {
+  std::vector<int> followers;
+  for (const auto& [index, kept] : table_) {
+    if (kept.follows_addresses && kept.upper == upper) followers.push_back(index);
+  }
+  return followers;
+}
+
+std::optional<int> KeptTable::queue_closed(int watch) {
+  for (auto& [index, kept] : table_) {
+    if (kept.queues.erase(watch) == 0) continue;
+    if (kept.goes_with_queues && kept.queues.empty()) return index;
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> KeptTable::why_remove(const Link& link) const {
+  const Kept* kept = find(link.index);
+  if (kept == nullptr || !kept->fixed_mac || link.mac == *kept->fixed_mac) return std::nullopt;
+  return "it is locked, and its MAC address was changed from " + to_string(*kept->fixed_mac) + " to " +
+         to_string(link.mac);
+}
+
+Kept keep_of(const Link& link, const Spec& spec, std::set<int> queues) {
+  Kept kept;
+  kept.name = link.name;
+  kept.alias = link.alias;
+  if (const auto tag = parse_tag(link.alias)) kept.uid = tag->uid;
+  kept.goes_with_queues = spec.kind == Kind::kMacvtap;
+  kept.queues = std::move(queues);
+  if (spec.lock.value_or(false)) kept.fixed_mac = link.mac;
+  kept.traffic = traffic_rules_of(spec);
+  if (spec.filter && spec.filter->is_auto) {
+    kept.follows_addresses = true;
+    if (spec.kind == Kind::kBridge) kept.upper = link.master;
+    if (spec.kind == Kind::kMacvtap) kept.upper = link.lower;
+    if (kept.upper == 0) kept.upper = link.index;
+  }
+  return kept;
+}
+
+}  // namespace tapferry

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "helper/privileged_macvtap.h"
+
+#include <cerrno>
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "helper/device.h"
+#include "helper/privilege.h"
+#include "helper/queue_node.h"
+#include "net/tag.h"
+
+namespace tapferry {
+namespace {
+
+// Safe: NLM_F_EXCL makes the kernel refuse a name that exists; the policy allowed this parent and mode.
+Status act(Rtnl& rtnl, const CreateMacvtap& op) {
+  const std::string& name = op.macvtap.name;
+  if (!is_new_interface_name(name) || name.find('%') != std::string::npos || op.macvtap.lower <= 0) {
+    return Error::from_errno("create macvtap", name, EINVAL);
+  }
+  return create_macvtap(rtnl, op.macvtap);
+}
+
+// Safe: the macvtap is ours, on this very parent, and the policy allowed passthru, which gives the guest all of it.
+Status act(Rtnl& rtnl, const BringParentUp& op) {
+  const auto tag = parse_tag(op.macvtap.alias);
+  if (op.macvtap.kind != "macvtap" || !tag || op.macvtap.lower != op.parent.index) {
+    return Error::from_errno("bring up", op.parent.name, EPERM);
+  }
+  return set_up(rtnl, op.parent, true);
+}
+
+// Safe: one fixed path, in a directory that is root's. What was there before must be ours alone, or nothing is put into it.
+Status act(Rtnl&, const MakeNodeDirectory&) {
+  if (mkdir(kNodeDirectory, 0700) != 0 && errno != EEXIST) {
+    return Error::from_errno("make the directory", kNodeDirectory, errno);
+  }
+  struct stat status;
+  if (lstat(kNodeDirectory, &status) != 0) return Error::from_errno("look at", kNodeDirectory, errno);
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 07777) != 0700) {
+    return Error("use", kNodeDirectory, "it isn't a directory of the user tapferry alone")
+        .with_hint("remove it: it is made again when it is needed");
+  }
+  return {};
+}
+
+// Safe: in our own directory, 0600, and for a macvtap's number only: never a disk, whatever we are told.
+Status act(Rtnl&, const MakeQueueNode& op) {
+  if (!is_node_path(op.path)) return Error::from_errno("make the node", op.path, EINVAL);
+  const bool is_tap = TRY(is_tap_device(op.device));
+  if (!is_tap) return Error::from_errno("make the node", op.path, EPERM);
+  if (mknod(op.path.c_str(), S_IFCHR | 0600, op.device) != 0) {
+    return Error::from_errno("make the node", op.path, errno);
+  }
+  return {};
+}
+
+// Safe: on an interface of ours, whose filter follows the host's addresses; only the filter's programs change.
+Status act(Rtnl& rtnl, const FollowAddresses& op) {
+  const auto tag = parse_tag(op.link.alias);
+  if (!tag) return Error::from_errno("change the filter of", op.link.name, EPERM);
+  return replace_frame_filter(rtnl, op.link, op.link.kind == "tun" ? GuestSide::kTap : GuestSide::kMacvtap, op.rules);
+}
+
+// Safe: what is deleted has the name and a MAC address of the macvtap that was about to be made when there was none of that
+// name, and isn't anybody else's by its alias.
+Status act(Rtnl& rtnl, const DeleteIntended& op) {
+  const Result<Link> found = get_link(rtnl, op.intent.name);
+  if (!found.is_ok()) return found.error().code() == ENODEV ? Status() : found.error();
+  const Link& link = found.value();
+  const bool is_intended = link.mac == op.intent.first_mac || link.mac == op.intent.mac;
+  if (link.kind != "macvtap" || !is_intended || (!link.alias.empty() && !parse_tag(link.alias))) return {};
+  return delete_link(rtnl, link);
+}
+
+// Safe: looked at again by its index, which isn't used twice; the alias, which only CAP_NET_ADMIN changes, is
+// still the tag that it got here.
+Status act(Rtnl& rtnl, const DeleteTagged& op) {
+  const Result<Link> found = get_link(rtnl, op.index);
+  if (!found.is_ok()) return found.error().code() == ENODEV ? Status() : found.error();
+  if (found.value().alias != op.alias || !parse_tag(op.alias)) return {};
+  return delete_link(rtnl, found.value());
+}
+
+template <typename Operation>
+constexpr int capability_of = CAP_NET_ADMIN;
+template <>
+constexpr int capability_of<MakeNodeDirectory> = CAP_DAC_OVERRIDE;
+template <>
+constexpr int capability_of<MakeQueueNode> = CAP_MKNOD;
+
+template <typename Operation>
+Status perform_one(Rtnl& rtnl, const Operation& operation) {
+  TRY(raise_capability(capability_of<Operation>));
+  Status status = act(rtnl, operation);
+  TRY(lower_capability(capability_of<Operation>));
+  return status;
+}
+
+}  // namespace
+
+Status perform(Rtnl& rtnl, const MacvtapOperation& operation) {
+  return std::visit([&](const auto& op) { return perform_one(rtnl, op); }, operation);
+}
+
+}  // namespace tapferry
