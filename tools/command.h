@@ -15,6 +15,7 @@ inline constexpr const char* kProgram = "tapferry";
 
 int run_command(int argc, char** argv);
 int probe_command(int argc, char** argv);
+int link_command(int argc, char** argv);
 int explain_command(int argc, char** argv);
 
 // Prints the error's line; for the return statement of a command.

@@ -25,6 +25,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"run", "gets network interfaces and starts a command with them", run_command},
     {"probe", "gets an interface in a VM's place and checks what came", probe_command},
+    {"link", "shows and changes an interface by netdevice(7)", link_command},
     {"explain", "says which rule allows or refuses a request, and why", explain_command},
 };
 
