@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+//
+// A client of QEMU's machine protocol (QMP: docs/interop/qmp-spec in QEMU's source) on a UNIX socket.
+//
+// One command at a time: it goes out as one line, its answer comes back, and whatever else QEMU says meanwhile (events) is
+// passed over. QEMU serves one client of a monitor at a time: a second one connects, but isn't greeted.
+#pragma once
+
+#include <functional>
+#include <gio/gio.h>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "tools/json.h"
+
+namespace tapferry {
+
+class Qmp {
+ public:
+  // For the greeting, and for each command's answer.
+  static constexpr int kTimeoutMs = 5000;
+
+  // Connects, waits for the greeting, and ends the negotiation of capabilities.
+  static Result<Qmp> connect(const std::string& path, int timeout_ms = kTimeoutMs);
+
+  // Executes a command and gives its "return". `arguments` is a JSON object or empty; `fds` go along with the command, as getfd
+  // and add-fd want them, and stay the caller's. An error of QEMU's is its description and class; has_ended() tells it
+  // from a lost connection.
+  Result<JsonTree> execute(const std::string& command, const std::string& arguments = "",
+                           std::span<const int> fds = {});
+
+  // Gives QEMU a descriptor under a name, as netdev_add's fd= and fds= take it (getfd).
+  Status pass_fd(const std::string& name, int fd);
+
+  // Readable when QEMU said something or has gone; then drain().
+  int fd() const { return g_socket_get_fd(socket_.get()); }
+  // Passes over what is waiting, and never waits. An error means that the connection has ended.
+  Status drain();
+  bool has_ended() const { return has_ended_; }
+
+ private:
+  struct Unref {
+    void operator()(GSocket* socket) const { g_object_unref(socket); }
+  };
+  Qmp(GSocket* socket, std::string path, int timeout_ms)
+      : socket_(socket), path_(std::move(path)), timeout_ms_(timeout_ms) {}
+
+  Error ended(std::string_view reason);
+  Status wait(GIOCondition condition, int64_t deadline_us);
+  Status send(const std::string& line, std::span<const int> fds, int64_t deadline_us);
+  // Takes what is there; false when nothing is.
+  Result<bool> receive();
+  // The next whole line as an object, parsed; null when there is none yet.
+  Result<JsonTree> take_object();
+  // The first object that `is_wanted`.
+  Result<JsonTree> await(const std::function<bool(JsonObject*)>& is_wanted, int64_t deadline_us);
+
+  std::unique_ptr<GSocket, Unref> socket_;
+  std::string path_;
+  int timeout_ms_;
+  std::string unread_;
+  uint64_t last_id_ = 0;
+  bool has_ended_ = false;
+};
+
+}  // namespace tapferry
