@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The documents tell the truth: their commands work, their lists are the code's, their links lead somewhere."""
+import fcntl
 import functools
 import glob
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import unittest
 
@@ -17,6 +19,7 @@ from helper_case import HelperCase, need_helper
 ROOT = sandbox.ROOT
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
+SIOCSIFHWADDR = 0x8924  # linux/sockios.h
 FOLDERS = "base|net|helper|tools|tests|docs|deps"
 
 
@@ -27,6 +30,11 @@ def setUpModule():
 @functools.cache
 def read(path):
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def read_file(path):
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 
@@ -95,8 +103,8 @@ class Text(unittest.TestCase):
             """What a function allows, by the lists that it names too."""
             text = re.search(rf"void {function}\(.*?^}}", code, re.M | re.S)[0]
             text = " ".join([text, *(lists[name] for name in lists if name in text)])
-            return set(re.findall(r"SCMP_SYS\((\w+)\)|\b((?:TUN|F_)[A-Z_]+)\b", text))
-        for who in ("front", "auditor"):
+            return set(re.findall(r"SCMP_SYS\((\w+)\)|\b((?:TUN|F_|SIOC)[A-Z_]+)\b", text))
+        for who in ("front", "maker", "warden", "auditor"):
             expected = {call or operation for call, operation in calls(f"allow_{who}")}
             section = read("docs/PRIVILEGE.md").split(f"<!-- system calls: {who} -->")[1].split("\n\n")[0]
             listed = re.sub(r"without (PROT_EXEC|an address)", "", section.split(":", 1)[1])
@@ -104,8 +112,13 @@ class Text(unittest.TestCase):
             self.assertEqual(said, expected, who)
 
     def test_privileged_operations_are_all_listed(self):
-        variant = re.search(r"using Operation = std::variant<(.*?)>;", read("helper/privileged.h"), re.S)[1]
-        self.assertEqual(len(variant.split(",")), 9, "PRIVILEGE.md and tapferry-helper(8) say nine")
+        page = read("docs/PRIVILEGE.md")
+        listed = [len(re.findall(r"(?m)^\| ", table.split("\n\n")[0])) for table in
+                  page.split("| operation | only if |\n|---|---|\n")[1:]]
+        front = re.search(r"using Operation = std::variant<(.*?)>;", read("helper/privileged.h"), re.S)[1]
+        maker = re.search(r"MacvtapOperation =\s+std::variant<(.*?)>;", read("helper/privileged_macvtap.h"), re.S)[1]
+        # Up and down are one row.
+        self.assertEqual(listed, [len(front.split(",")) - 1, len(maker.split(","))])
 
     def test_diagnostics_of_the_manual_are_the_programs(self):
         items = re.findall(r'^\.It "(.*)"$', read("docs/tapferry-helper.8"), re.M)
@@ -182,7 +195,7 @@ class Protocol(HelperCase):
 
     def setUp(self):
         super().setUp()
-        self.box.policy("allow bridge=br0 user=alice queues=4")
+        self.box.policy("allow bridge=br0 user=alice queues=4 guest_mac=52:54:00:*")
 
     def client(self):
         blocks = code_blocks("docs/PROTOCOL.md", "python")
@@ -222,9 +235,18 @@ class Protocol(HelperCase):
                 self.box.syslog.clear()
                 if "granted" in pattern:
                     self.granted("bridge=br0")
+                elif "removed" in pattern:
+                    self.remove_locked()
                 else:
                     self.refused("bridge=br1")
-                self.assertRegex(self.box.syslog.lines(at_least=1)[0].text, rf"\A{shape}\Z")
+                lines = self.box.syslog.lines(at_least=2 if "removed" in pattern else 1)
+                self.assertRegex(lines[-1].text, rf"\A{shape}\Z")
+
+    def remove_locked(self):
+        """What a holder does to a locked tap, so that the warden removes it."""
+        got = self.granted("bridge=br0,lock=on,guest_mac=52:54:00:00:00:01")
+        request = struct.pack("16sH6s", got.link.name.encode(), 1, bytes.fromhex("020000000001")).ljust(40, b"\0")
+        fcntl.ioctl(got.fds[0], SIOCSIFHWADDR, request)
 
     def test_tag_has_the_words_of_the_table(self):
         words = table_after("docs/PROTOCOL.md", "## The tag")
@@ -277,7 +299,7 @@ class Readme(HelperCase):
         return result.stdout
 
     def test_commands_work_as_they_stand(self):
-        install, bridge, ask, qemu = code_blocks("README.md", "sh")
+        install, bridge, ask, macvtap, qemu = code_blocks("README.md", "sh")
         alice = self.box.users["alice"]
         member = sandbox.User(alice.name, alice.uid, alice.gid, (*alice.groups, self.kvm))
         self.done(install)
@@ -290,9 +312,24 @@ class Readme(HelperCase):
         said = self.done(ask, member)
         self.assertIn("allowed: bridge=br0,queues=2", said)
         self.assertIn("tapferry0", said)
+        self.box.veth("eth0", "wire")
+        with open("/etc/tapferry/policy.conf", "a", encoding="utf-8") as policy:
+            policy.write(re.search(r"`(allow macvtap=.*?)` in the policy", read("README.md"))[1] + "\n")
+        self.assertIn("tapferry0", self.done(macvtap, member))
         self.assertIn("helper=/usr/local/libexec/tapferry-helper,br=br0", self.done(qemu, member))
         self.assertIn("refused", self.shell(ask.splitlines()[0], "bob").stdout, "bob isn't in the group")
         self.assertEqual(links.taps(), [])
+
+    def test_installing_adds_the_wardens_user(self):
+        self.box.write("/etc/passwd", re.sub(r"(?m)^tapferry:.*\n", "", read_file("/etc/passwd")))
+        self.box.write("/etc/group", re.sub(r"(?m)^tapferry:.*\n", "", read_file("/etc/group")))
+        self.done("make install")
+        self.assertRegex(read_file("/etc/passwd"), r"(?m)^tapferry:[^:]*:\d+:\d+:.*:/usr/sbin/nologin$")
+
+    def test_policy_of_the_section_on_port_security(self):
+        rule, = (line for line in read("README.md").splitlines() if line.startswith("allow bridge=br0 group=kvm lock=on"))
+        self.box.policy(rule.replace("group=kvm ", ""))
+        self.granted("bridge=br0,guest_mac=52:54:00:00:00:01")
 
     def check_installation(self):
         helper = os.stat("/usr/local/libexec/tapferry-helper")
