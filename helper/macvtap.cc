@@ -34,10 +34,13 @@ Status check_sysfs_by_a_tap(Rtnl& rtnl, const Fd& tun) {
   return check_sysfs(name, probe.index);
 }
 
-std::string name_of_lower(Rtnl& rtnl, const Link& link) {
-  if (link.lower == 0) return "";
+// Empty where it is in another network namespace.
+Result<std::string> name_of_lower(Rtnl& rtnl, const Link& link) {
+  if (link.lower == 0) return std::string();
   const Result<Link> lower = get_link(rtnl, link.lower);
-  return lower.is_ok() ? lower.value().name : "";
+  if (lower.is_ok()) return lower.value().name;
+  if (lower.error().code() == ENODEV) return std::string();
+  return lower.error();
 }
 
 }  // namespace
@@ -67,11 +70,12 @@ Result<HandOver> open_device(Rtnl& rtnl, Result<Maker>& maker, Fd tun, const Ide
   tun.reset();
   if (!found.is_ok()) return is_absent(found.error()) ? access_denied(verdict.asked, caller) : found.error();
   const Link& link = found.value().link;
+  const std::string lower = TRY(name_of_lower(rtnl, link));
   MadeDevice device = TRY(maker.value().open_device(spec, link.index, found.value().number));
   HandOver made;
   made.queues = std::move(device.queues);
   made.grant = grant_of(link, verdict);
-  made.grant.upper = name_of_lower(rtnl, link);
+  made.grant.upper = lower;
   const Status finished = finish(rtnl, link, true, spec, &made);
   if (finished.is_ok()) return made;
   TRY(take_back(rtnl, maker, std::move(made)));

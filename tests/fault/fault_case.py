@@ -132,7 +132,9 @@ class FaultCase(HelperCase):
     def run_everywhere(self, form, injections, expected):
         """As run_plan, but the call fails in whichever process makes it, in all of them at once."""
         self.is_everywhere = True
-        self.run_plan(form, injections, expected)
+        # As at the start of the program: it may be ld.so that fails, and speaks.
+        self.run_plan(form, [dataclasses.replace(one, call=dataclasses.replace(one.call, phase=strace.START))
+                             for one in injections], expected)
 
     def run_one(self, form, injection, expected, before, auditor_only):
         """What the run came to, in a word."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""QEMU as an unprivileged user on a macvtap that the helper made: its guest is on the parent's network, and the macvtap goes
-with QEMU, however that ends."""
+"""QEMU as an unprivileged user on a macvtap that the helper made: its guest is on the parent's network, and the macvtap
+goes with QEMU, however that ends."""
 import concurrent.futures
 import os
 import signal
@@ -92,7 +92,8 @@ class Pings(MacvtapCase):
             second = pool.submit(self.boot, "7.2", "macvtap=v0", MEET.format(**swapped) + SAY_GOODBYE.format(**swapped))
             for outcome in (first.result(), second.result()):
                 self.assertEqual(outcome.status, 0, outcome)
-                self.assertEqual((outcome.results.get("ping64"), outcome.results.get("ping60000")), ("3/3", "3/3"), outcome)
+                pings = outcome.results.get("ping64"), outcome.results.get("ping60000")
+                self.assertEqual(pings, ("3/3", "3/3"), outcome)
         self.assert_gone()
 
     def test_guest_whose_qemu_is_killed(self):

@@ -10,7 +10,7 @@ from vm_case import helper_under_test
 TIMEOUT = 1800  # everything runs some ten times slower there
 # All but the classes Record and Refusals, which ask nothing of the kernel.
 SAME_TESTS = ("tests/system/test_handover.py", "tests/system/test_tap.py", "-k", "*.[!R]*.test_*")
-# All but Refused, and of device= Rules and Tools, for the same reason.
+# All but Refused and Tools, for the same reason.
 MACVTAP_TESTS = ("tests/system/test_macvtap.py", "tests/system/test_device.py", "-k", "*.[!RT]*.test_*")
 
 
