@@ -30,4 +30,4 @@ class KernelHost(KernelHostCase):
         note(self.passes_there(*SAME_TESTS, at_least=25, may_skip=True, timeout_s=800))
 
     def test_macvtaps_are_made_and_opened_there(self):
-        note("macvtaps " + self.passes_there(*MACVTAP_TESTS, at_least=40, timeout_s=800))
+        note("macvtaps " + self.passes_there(*MACVTAP_TESTS, at_least=36, timeout_s=800))
