@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The base of tests of what makes macvtaps and watches over interfaces: a veth pair whose one end is the parent, and the
-check that every test leaves neither macvtap nor process nor node."""
+"""The base of tests of what makes macvtaps and watches over interfaces: a veth pair whose one end is the parent, and
+the check that every test leaves neither macvtap nor process nor node."""
 import os
 import shutil
 import socket
@@ -48,7 +48,8 @@ class WardenCase(HelperCase):
         return found[0]
 
     def start(self, spec, *wrap):
-        """(the process, our end of the socket) of a hand-over that nobody waits for: as root, who has WRAP become alice."""
+        """(the process, our end of the socket) of a hand-over that nobody waits for.  WRAP, run by root, has to become
+        alice."""
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         with theirs:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the holder of a queue can do without privilege, tried one by one on a tap and on a macvtap: nothing of it outlives the
-sweep or the warden, escapes a quota, or undoes a lock, a filter or a rate."""
+"""What the holder of a queue can do without privilege, tried one by one on a tap and on a macvtap: nothing of it
+outlives the sweep or the warden, escapes a quota, or undoes a lock, a filter or a rate."""
 import contextlib
 import errno
 import fcntl
@@ -253,8 +253,8 @@ class Locked(HolderCase):
         name = self.got.link.name
         self.assertGone(name)
         line = self.box.syslog.lines(at_least=1)[0]
-        self.assertRegex(line.text, rf'interface="{name}" ifindex={self.got.link.index} result=removed reason="it is locked, '
-                         rf"and its MAC address was changed from {self.got.link.mac} to {mac}")
+        self.assertRegex(line.text, rf'interface="{name}" ifindex={self.got.link.index} result=removed reason="it is '
+                         rf"locked, and its MAC address was changed from {self.got.link.mac} to {mac}")
         self.assertEqual(links.get("br2").mac, GATEWAY)
 
     def test_loses_the_interface(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The warden as a process: it exists before what it watches over, is out of the caller's reach, outlives him, and is not
-noticed."""
+"""The warden as a process: it exists before what it watches over, is out of the caller's reach, outlives him, and is
+not noticed."""
 import ctypes
 import errno
 import fcntl
@@ -10,7 +10,6 @@ import resource
 import select
 import signal
 import socket
-import subprocess
 import tempfile
 import termios
 import time

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What comes of a hand-over when the maker or the warden is killed or stopped in the middle of it, by root or for want of
-memory, and of macvtaps whose warden was killed."""
+"""What comes of a hand-over when the maker or the warden is killed or stopped in the middle of it, by root or for
+want of memory, and of macvtaps whose warden was killed."""
 import os
 import signal
-import subprocess
+import tempfile
 import time
 import unittest
 
-import handover
+import attached
 import links
 import processes
 import sandbox
@@ -20,8 +20,9 @@ TIMEOUT = 600
 CGROUP = "/sys/fs/cgroup"
 GUEST = "52:54:00:00:00:01"
 # Calls of either process that stand for the steps of a macvtap with two queues: the first and the second of each.
-MAKER_STEPS = [("sendmsg", 1), ("sendmsg", 2), ("sendto", 1), ("sendto", 3), ("mkdir", 1), ("mknodat", 1), ("mknodat", 2),
-               ("openat", 1), ("ioctl", 1), ("ioctl", 4), ("unlink", 1), ("unlink", 2), ("sendmsg", 5), ("sendmsg", 6)]
+MAKER_STEPS = [("sendmsg", 1), ("sendmsg", 2), ("sendto", 1), ("sendto", 3), ("mkdir", 1), ("mknodat", 1),
+               ("mknodat", 2), ("openat", 1), ("ioctl", 1), ("ioctl", 4), ("unlink", 1), ("unlink", 2),
+               ("sendmsg", 5), ("sendmsg", 6)]
 WARDEN_STEPS = [("setsid", 1), ("inotify_init1", 1), ("recvmsg", 1), ("recvmsg", 2), ("sendmsg", 1), ("sendmsg", 2),
                 ("inotify_add_watch", 1), ("inotify_add_watch", 2), ("sendmsg", 4), ("sendmsg", 5)]
 
@@ -32,62 +33,34 @@ def setUpModule():
 
 
 class Steps(WardenCase):
-    """strace is attached to the maker alone, while it waits and the front is stopped."""
+    """strace is attached to the maker alone, while it waits and the front is stopped, or to a warden."""
     SPEC = "macvtap=v0,queues=2"
 
-    def begin(self, *strace):
-        """(front, our end of its socket, strace) of a hand-over whose maker, and the warden that it starts, strace
-        disturbs."""
-        front, sock = self.start(self.SPEC, "strace", "-qq", "-o", os.devnull, "-u", "alice",
-                                 "-P", "/etc/tapferry/policy.conf", "-e", "inject=openat:signal=SIGSTOP")
-        self.assertTrue(sandbox.eventually(self.is_ready, 20))
-        maker, = processes.makers()
-        tracer = self.box.popen(["strace", "-qq", "-o", os.devnull, *strace, "-p", str(maker)], "root",
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.addCleanup(tracer.stderr.close)
-        self.assertTrue(sandbox.eventually(lambda: processes.status(maker)["TracerPid"] == str(tracer.pid), 20))
-        os.kill(self.front(), signal.SIGCONT)
-        return front, sock, tracer
-
-    def front(self):
-        """The only one without a session of its own."""
-        found = [pid for pid in processes.of_program(self.helper) if processes.session(pid)[1] != pid]
-        return found[0] if len(found) == 1 else None
-
-    def is_ready(self):
-        """The front is stopped, and the maker waits."""
-        front, makers = self.front(), processes.makers()
-        return (front and makers and processes.status(makers[0])["NoNewPrivs"] == "1" and
-                processes.status(front)["State"].startswith(("t", "T")))
-
-    def finish(self, front, sock, tracer):
-        """The whole hand-over and nothing said, or nothing of it and one line; then nothing is left."""
-        said = front.communicate(timeout=90)[1].decode()
-        got = handover.receive(sock)
-        fds = got[1] if got else []
-        if front.returncode == 0:
-            self.assertEqual((said, len(fds)), ("", 2))
-            self.assertIsNotNone(links.get(handover.inspect(fds[0]).name))
-        else:
-            self.assertRegex(said, r"\Atapferry-helper: [^\n]+\n\Z")
-            self.assertEqual((front.returncode, fds), (1, []))
-        for fd in fds:
-            os.close(fd)
+    def disturbed(self, call, nth, number, follow):
+        """Whether it was granted: then the whole hand-over and nothing said, otherwise nothing of it and one line; in
+        either case nothing is left.  FOLLOW: the warden that the maker starts is disturbed as well."""
+        run = attached.Attached(self.box, self.helper, self.SPEC, [
+            *(["-f"] if follow else []), "-qq", "-o", os.devnull, "-e", f"trace={call}",
+            "-e", f"inject={call}:signal={number}:when={nth}"])
+        with run.end(90) as got:
+            self.assertWholeOrNothing(got)
         self.resume()
-        tracer.wait(30)
+        run.tracer.wait(30)
         self.assertNothingLeft(20)
-        return front.returncode == 0
+        return got.status == 0
+
+    def assertWholeOrNothing(self, got):
+        if got.status == 0:
+            self.assertEqual((got.stderr, len(got.fds)), ("", 2))
+            self.assertIsNotNone(links.get(got.taps[0].name))
+        else:
+            self.assertRegex(got.stderr, r"\Atapferry-helper: [^\n]+\n\Z")
+            self.assertEqual((got.status, got.fds), (1, []))
 
     @staticmethod
     def resume():
         for pid, _ in processes.named("tapferry-"):
             os.kill(pid, signal.SIGCONT)
-
-    def disturbed(self, call, nth, number, follow):
-        steps = ["-f"] if follow else []
-        front, sock, tracer = self.begin(*steps, "-e", f"trace={call}",
-                                         "-e", f"inject={call}:signal={number}:when={nth}")
-        return self.finish(front, sock, tracer)
 
     def test_a_maker_killed_at_a_step_leaves_nothing(self):
         for call, nth in MAKER_STEPS:
@@ -102,25 +75,17 @@ class Steps(WardenCase):
                 self.assertEqual(is_granted, (call, nth) in (("recvmsg", 1), ("sendmsg", 1)))
 
     def disturbed_warden(self, call, nth, number):
-        """The maker makes the same calls, so it is an existing warden that is disturbed where they can't be told apart."""
+        """The maker makes the same calls, so where they can't be told apart an existing warden is disturbed."""
         if call in ("setsid", "inotify_init1", "inotify_add_watch"):
             return self.disturbed(call, nth, number, True)
         held = self.granted("macvtap=v0")
-        pid = self.warden()
-        tracer = self.box.popen(["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
-                                 f"inject={call}:signal={number}:when={nth}", "-p", str(pid)], "root",
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.addCleanup(tracer.stderr.close)
-        self.assertTrue(sandbox.eventually(lambda: processes.status(pid)["TracerPid"] == str(tracer.pid), 20))
         name = held.link.name
+        tracer = attached.attach(self.box, self.warden(), ["-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
+                                                           f"inject={call}:signal={number}:when={nth}"])
         with self.ask(self.SPEC) as got:
-            if got.status == 0:
-                self.assertEqual((got.stderr, len(got.fds)), ("", 2))
-            else:
-                self.assertRegex(got.stderr, r"\Atapferry-helper: [^\n]+\n\Z")
-                self.assertEqual((got.status, got.fds), (1, []))
+            self.assertWholeOrNothing(got)
+            if got.status != 0:
                 self.assertEqual([link.name for link in links.of_kind("macvtap")], [name])
-        self.resume()
         held.close()
         if not sandbox.eventually(lambda: not links.get(name), 1):
             sandbox.ip("link", "del", name)  # its warden was killed
@@ -201,7 +166,8 @@ class Swept(WardenCase, CommandCase):
 
 
 class Cgroup(WardenCase):
-    """The caller may own the cgroup that he starts the helper in, and so kill or freeze all that is in there."""
+    """The caller may own the cgroup that he starts the helper in, and so kill or freeze all that is in there.  Cgroups are in
+    no namespace of the test's own, so its group has a name that no other run has, and goes whatever happens."""
 
     def setUp(self):
         super().setUp()
@@ -210,13 +176,14 @@ class Cgroup(WardenCase):
         except OSError as error:
             self.skipTest(f"kernel: no cgroup2: {error}")
         self.addCleanup(sandbox.umount, CGROUP)
-        self.group = f"{CGROUP}/tapferry-test-{os.getpid()}"
-        os.mkdir(self.group)
+        self.group = tempfile.mkdtemp(prefix="tapferry-test-", dir=CGROUP)
         self.addCleanup(self.remove_group)
         if not os.path.exists(f"{self.group}/cgroup.kill"):
             self.skipTest("kernel: no cgroup.kill")
 
     def remove_group(self):
+        if os.path.exists(f"{self.group}/cgroup.kill"):
+            self.write(f"{self.group}/cgroup.kill", "1")
         sandbox.eventually(lambda: "populated 0" in self.read(f"{self.group}/cgroup.events"))
         os.rmdir(self.group)
 

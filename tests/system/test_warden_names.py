@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Names and numbers that collide, lie or belong to others: network namespaces that look alike, nodes below /dev, the warden's
-own name, interfaces that were exchanged."""
+"""Names and numbers that collide, lie or belong to others: network namespaces that look alike, nodes below /dev, the
+warden's own name, interfaces that were exchanged."""
 import ctypes
 import contextlib
 import os
@@ -9,7 +9,6 @@ import time
 import unittest
 
 import frames
-import handover
 import links
 import processes
 import sandbox
@@ -40,8 +39,8 @@ def inside(path):
 
 
 class Namespaces(WardenCase):
-    """Two, made alike, so that their interfaces have the same names and numbers.  /sys shows that of the test; `ip netns
-    exec` mounts it anew, nsenter doesn't."""
+    """Two, made alike, so that their interfaces have the same names and numbers.  /sys shows that of the test;
+    `ip netns exec` mounts it anew, nsenter doesn't."""
     TWINS = ("one", "two")
 
     def setUp(self):
@@ -293,8 +292,8 @@ class Squatters(WardenCase):
 
 
 class Exchanged(WardenCase):
-    """Another interface under the name or the number of one that the warden watches: it deletes its own (CVE-2026-39402 was a
-    deletion by name)."""
+    """Another interface under the name or the number of one that the warden watches: it deletes its own
+    (CVE-2026-39402 was a deletion by name)."""
 
     def setUp(self):
         super().setUp()
