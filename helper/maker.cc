@@ -53,25 +53,45 @@ Maker::~Maker() {
   retry_on_eintr([&] { return waitpid(child_, nullptr, ready == 0 ? WNOHANG : 0); });
 }
 
+Status Maker::wait_until_ready() {
+  if (is_ready_) return {};
+  const Result<WireMessage> said = receive_fields(channel_.get(), kAnswerTimeoutMs);
+  if (!said.is_ok() || said.value().fields.empty()) {
+    return Error::from_errno("start", "the process that makes macvtaps", said.is_ok() ? EPIPE : said.error().code());
+  }
+  is_ready_ = true;
+  return {};
+}
+
+void Maker::detach() {
+  (void)wait_until_ready().is_ok();
+  channel_.reset();
+}
+
+Result<WireMessage> Maker::ask(const std::vector<std::string>& request) {
+  TRY(wait_until_ready());
+  return tapferry::ask(channel_.get(), request, kAnswerTimeoutMs);
+}
+
 Result<MadeDevice> Maker::make_macvtap(const MacvtapOrder& order) {
   const std::vector<std::string> request = {"make", to_string(order.spec), order.rule_label, order.rule_hash,
                                             order.quota_max ? std::to_string(*order.quota_max) : "-"};
-  return made_device(tapferry::ask(channel_.get(), request, kAnswerTimeoutMs), order.spec.queues);
+  return made_device(ask(request), order.spec.queues);
 }
 
 Result<MadeDevice> Maker::open_device(const Spec& spec, int ifindex, dev_t device) {
   const std::vector<std::string> request = {"open", to_string(spec), std::to_string(ifindex),
                                             std::to_string(major(device)), std::to_string(minor(device))};
-  return made_device(tapferry::ask(channel_.get(), request, kAnswerTimeoutMs), spec.queues);
+  return made_device(ask(request), spec.queues);
 }
 
 Status Maker::watch_tap(const Spec& spec, int ifindex) {
-  TRY(tapferry::ask(channel_.get(), {"watch", to_string(spec), std::to_string(ifindex)}, kAnswerTimeoutMs));
+  TRY(ask({"watch", to_string(spec), std::to_string(ifindex)}));
   return {};
 }
 
 Status Maker::undo() {
-  TRY(tapferry::ask(channel_.get(), {"undo"}, kAnswerTimeoutMs));
+  TRY(ask({"undo"}));
   return {};
 }
 

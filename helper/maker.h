@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "helper/privilege.h"
+#include "helper/wire.h"
 #include "net/link.h"
 #include "net/spec.h"
 
@@ -55,15 +56,19 @@ class Maker {
   // Deletes what make_macvtap() made. The queues are to be closed before.
   Status undo();
 
-  // The hand-over is complete: nothing is waited for.
-  void detach() { channel_.reset(); }
+  // The hand-over is complete: nothing is waited for but that the maker has let go of the caller's socket and stderr.
+  void detach();
 
  private:
   Maker(Fd channel, pid_t child, Fd process)
       : channel_(std::move(channel)), child_(child), process_(std::move(process)) {}
+  Status wait_until_ready();
+  Result<WireMessage> ask(const std::vector<std::string>& request);
+
   Fd channel_;
   pid_t child_;
   Fd process_;  // of the child, pidfd_open(2), where the kernel has it
+  bool is_ready_ = false;
 };
 
 // What the warden must stay for (helper/warden.h).

@@ -37,10 +37,7 @@ Result<ServiceAccount> service_account() {
 }
 
 // Should: be out of the caller's reach, with what making a macvtap takes. Must not: parse.
-Status become_maker(Fd channel) {
-  std::vector<Fd> kept;
-  kept.push_back(std::move(channel));
-  TRY(detach_from_caller(std::move(kept)));
+Status become_maker() {
   prctl(PR_SET_NAME, "tapferry-maker", 0, 0, 0);
   const Result<ServiceAccount> account = service_account();
   if (account.is_ok()) return drop_to_service(account.value(), {CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD});
@@ -126,8 +123,10 @@ void serve(const Identity& who, const Status& begun) {
 }  // namespace
 
 void run_maker(const Identity& who, Fd channel) {
-  const Status begun = become_maker(std::move(channel));
-  serve(who, begun);
+  std::vector<Fd> kept;
+  kept.push_back(std::move(channel));
+  if (!detach_from_caller(std::move(kept)).is_ok() || !send_fields(kFirstKept, {"ready"}).is_ok()) _exit(1);
+  serve(who, become_maker());
   _exit(0);
 }
 

@@ -3,6 +3,8 @@
 // The maker's own side: see helper/maker.h for what it is for. Its messages (helper/wire.h), each answered by "made INDEX" with the
 // queues, by "ok", or by an error:
 //
+// It begins by saying "ready", unasked, when it has let go of what was the caller's.
+//
 //   make SPEC LABEL HASH MAX        a macvtap; MAX is the quota, or "-"
 //   open SPEC INDEX MAJOR MINOR     a macvtap that exists
 //   watch SPEC INDEX                a tap that the front has made
