@@ -60,7 +60,8 @@ class FaultCase(HelperCase):
         # Files, not pipes: a strace that stays as long as a warden does keeps what it inherited.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             got = handover.ask(self.box, self.helper, form.arguments, user="root", timeout=TIMEOUT_S, look=False,
-                               wrap=[*command, *launcher], stdout=out, stderr=err)
+                               eof_seconds=0 if self.is_everywhere else 1, wrap=[*command, *launcher], stdout=out,
+                               stderr=err)
             got.stdout, got.stderr = (self.text_of(file) for file in (out, err))
         return got
 

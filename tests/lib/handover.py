@@ -131,10 +131,11 @@ def drain(sock, seconds=0.0):
 
 
 def ask(box, helper, arguments, user="alice", kind=socket.SOCK_STREAM, timeout=20, wrap=(), look=True,
-        **options):
+        eof_seconds=1.0, **options):
     """Run HELPER with ARGUMENTS ("{fd}" in them becomes the socket's number) as USER in sandbox BOX.
     WRAP goes before the helper on the command line; OPTIONS go to box.popen().  LOOK=False leaves
-    out asking ip(8) for the interface, where speed counts."""
+    out asking ip(8) for the interface, where speed counts.  For up to EOF_SECONDS the socket's end is waited for: after
+    a grant that it had no part in, the maker may not even have begun to let go of what it inherited."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     with ours:
         with theirs:
@@ -149,7 +150,7 @@ def ask(box, helper, arguments, user="alice", kind=socket.SOCK_STREAM, timeout=2
             proc.kill()
             proc.communicate()
             raise
-        messages, fds, eof = drain(ours)
+        messages, fds, eof = drain(ours, eof_seconds)
     got = Handover(proc.returncode, (err or b"").decode(errors="replace"),
                    (out or b"").decode(errors="replace"), messages, [inspect(fd) for fd in fds], eof)
     if look and got.taps and got.taps[0].name:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""A hand-over whose maker, or the warden, runs under strace, and nothing else of it: strace is attached to the maker
+while that waits and the front is stopped, at its first look at the policy."""
+import os
+import signal
+import socket
+import subprocess
+
+import handover
+import processes
+import sandbox
+
+FRONT_STOPS = ["strace", "-qq", "-o", os.devnull, "-u", "alice", "-P", "/etc/tapferry/policy.conf",
+               "-e", "inject=openat:signal=SIGSTOP"]
+SECONDS = 20
+
+
+class Attached:
+    """A hand-over that has begun: end() gives what came of it."""
+
+    def __init__(self, box, helper, spec, options):
+        """OPTIONS of the strace that is attached to the maker; with -f it follows the warden that this one starts."""
+        self._box, self._helper = box, helper
+        self._sock, theirs = socket.socketpair()
+        with theirs:
+            self._front = box.popen([*FRONT_STOPS, helper, f"--net={spec}", f"--fd={theirs.fileno()}"], "root",
+                                    pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if not sandbox.eventually(self._is_ready, SECONDS):
+            self._give_up()
+            raise AssertionError("the maker doesn't wait")
+        maker, = processes.makers()
+        self.tracer = attach(box, maker, options)
+        os.kill(self._stopped_front(), signal.SIGCONT)
+
+    def _give_up(self):
+        processes.kill_and_wait(*processes.of_program(self._helper))
+        self._front.communicate()
+
+    def _stopped_front(self):
+        """The only process of it that has no session of its own."""
+        found = [pid for pid in processes.of_program(self._helper) if processes.session(pid)[1] != pid]
+        return found[0] if len(found) == 1 else None
+
+    def _is_ready(self):
+        front, makers = self._stopped_front(), processes.makers()
+        return (front and makers and processes.status(makers[0]).get("NoNewPrivs") == "1" and
+                processes.status(front)["State"].startswith(("t", "T")))
+
+    def end(self, timeout=60):
+        """The Handover; its descriptors are open."""
+        try:
+            _out, said = self._front.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self._give_up()
+            raise
+        with self._sock:
+            messages, fds, eof = handover.drain(self._sock, 1)
+        return handover.Handover(self._front.returncode, said.decode(errors="replace"), "", messages,
+                                 [handover.inspect(fd) for fd in fds], eof)
+
+
+def attach(box, pid, options):
+    """strace with OPTIONS on process PID, from now on; the Popen of it."""
+    tracer = box.popen(["strace", *options, "-p", str(pid)], "root", stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    def is_attached():
+        # What it is to do may be to kill at once.
+        return processes.status(pid).get("TracerPid") == str(tracer.pid) or not processes.is_running(pid)
+
+    if not sandbox.eventually(is_attached, SECONDS):
+        raise AssertionError(f"strace isn't attached to {pid}")
+    return tracer
