@@ -99,18 +99,38 @@ def inject_command(log, user, injection, follow=False):
 
 # --- what there is to disturb ---------------------------------------------------------------------
 
-LINE = re.compile(r"(\d+) +(\w+)\((.*)")
+CALL = re.compile(r"(\d+) +(\w+)\((.*)")
+# With -f a call during which another process made one is on two lines.
+UNFINISHED = re.compile(r"(.*) <unfinished \.\.\.>")
+RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)")
+STARTS = ("clone", "clone3", "fork", "vfork")
+RETURNED = re.compile(r".* = (\d+)")
 
 
 def parse(log):
-    """The calls of each process in LOG, a trace with -f: a list of lists of (name, text), the first process first."""
+    """The calls of each process in LOG, a trace with -f: a list of lists of (name, text).  The first process is the first,
+    then come those that it started, in that order, and so on: which of two children says something first is chance."""
     processes = {}
     with open(log, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            found = LINE.match(line)
-            if found:
-                processes.setdefault(found[1], []).append((found[2], found[3]))
-    return list(processes.values())
+        for line in map(str.rstrip, file):
+            if found := CALL.fullmatch(line):
+                pid, name, text = found.groups()
+                begun = UNFINISHED.fullmatch(text)
+                processes.setdefault(pid, []).append((name, begun[1] if begun else text))
+            elif found := RESUMED.fullmatch(line):
+                calls = processes.setdefault(found[1], [])
+                if calls:  # else it was in this one when strace was attached
+                    calls[-1] = (calls[-1][0], calls[-1][1] + found[2])
+    return [processes[pid] for pid in _in_order(processes)]
+
+
+def _in_order(processes):
+    """The keys of PROCESSES, every one before those that it started."""
+    order = list(processes)[:1]
+    for pid in order:
+        started = (RETURNED.fullmatch(text) for name, text in processes[pid] if name in STARTS)
+        order += [found[1] for found in started if found and found[1] in processes]
+    return order
 
 
 def front_calls(calls):

@@ -30,6 +30,7 @@ constexpr Known kHarmless[] = {
     {"close_range", SYS_close_range},
     {"connect", SYS_connect},
     {"dup2", SYS_dup2},
+    {"dup3", SYS_dup3},
     {"fcntl", SYS_fcntl},
     {"getegid", SYS_getegid},
     {"geteuid", SYS_geteuid},

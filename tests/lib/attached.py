@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 
 import handover
 import processes
 import sandbox
 
-FRONT_STOPS = ["strace", "-qq", "-o", os.devnull, "-u", "alice", "-P", "/etc/tapferry/policy.conf",
-               "-e", "inject=openat:signal=SIGSTOP"]
+FRONT_STOPS = ["strace", "-qq", "-u", "alice", "-P", "/etc/tapferry/policy.conf", "-e", "inject=openat:signal=SIGSTOP"]
+STOPPED = "--- stopped by SIGSTOP ---"
 SECONDS = 20
 
 
@@ -22,10 +23,12 @@ class Attached:
         """OPTIONS of the strace that is attached to the maker; with -f it follows the warden that this one starts."""
         self._box, self._helper = box, helper
         self._sock, theirs = socket.socketpair()
-        with theirs:
-            self._front = box.popen([*FRONT_STOPS, helper, f"--net={spec}", f"--fd={theirs.fileno()}"], "root",
-                                    pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if not sandbox.eventually(self._is_ready, SECONDS):
+        with theirs, tempfile.NamedTemporaryFile(mode="r") as trace:
+            command = [*FRONT_STOPS, "-o", trace.name, helper, f"--net={spec}", f"--fd={theirs.fileno()}"]
+            self._front = box.popen(command, "root", pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE)
+            is_ready = sandbox.eventually(lambda: self._is_ready(trace), SECONDS)
+        if not is_ready:
             self._give_up()
             raise AssertionError("the maker doesn't wait")
         maker, = processes.makers()
@@ -37,14 +40,18 @@ class Attached:
         self._front.communicate()
 
     def _stopped_front(self):
-        """The only process of it that has no session of its own."""
-        found = [pid for pid in processes.of_program(self._helper) if processes.session(pid)[1] != pid]
+        """When it is the only one without a session of its own."""
+        found = processes.fronts(self._helper)
         return found[0] if len(found) == 1 else None
 
-    def _is_ready(self):
-        front, makers = self._stopped_front(), processes.makers()
-        return (front and makers and processes.status(makers[0]).get("NoNewPrivs") == "1" and
-                processes.status(front)["State"].startswith(("t", "T")))
+    def _is_ready(self, trace):
+        """By strace's own word: State tells of every short stop at a call, and a SIGCONT that comes before the SIGSTOP
+        is lost."""
+        trace.seek(0)
+        if STOPPED not in trace.read() or not self._stopped_front():
+            return False
+        makers = [processes.status(pid) for pid in processes.makers()]
+        return bool(makers) and makers[0].get("NoNewPrivs") == "1" and makers[0]["State"].startswith("S")
 
     def end(self, timeout=60):
         """The Handover; its descriptors are open."""

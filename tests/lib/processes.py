@@ -66,9 +66,16 @@ def descriptors(pid):
 
 
 def session(pid):
-    """(process group, session), proc_pid_stat(5)."""
+    """(process group, session), proc_pid_stat(5); None when it is gone."""
     fields = _stat(pid)
-    return int(fields[2]), int(fields[3])
+    return (int(fields[2]), int(fields[3])) if fields else None
+
+
+def fronts(path):
+    """Processes of the helper at PATH that are in their starter's session: its others have got sessions of their own, or
+    are about to."""
+    sessions = {pid: session(pid) for pid in of_program(path)}
+    return [pid for pid, found in sessions.items() if found and found[1] != pid]
 
 
 def ticks(pid):

@@ -20,12 +20,14 @@ DAC_OVERRIDE, SETPCAP, NET_ADMIN, MKNOD = 1 << 1, 1 << 8, 1 << 12, 1 << 27
 FILE_ACCESS = 0x1f | 1 << 9 | 1 << 27 | 1 << 32  # what setfsuid(2) takes away: CAP_FS_SET
 STOPPED = "--- stopped by SIGSTOP ---"
 NODES = "/dev/tapferry"
+CALLERS_SOCKET = "the caller's socket"
 
-# Row -> the calls that it is stopped behind, and the path that tells one from others like it.
+# Row -> the calls that it is stopped behind, and the path, or CALLERS_SOCKET, that tells one from others like it: the
+# maker sends too.
 MOMENTS = {
     "front, stages 0 and 1": [("clone", None)],
     "front, opening the tun node": [("openat", "/dev/net/tun")],
-    "front, stages 2, 3 and 5": [("openat", "/etc/tapferry/policy.conf"), ("sendmsg", None)],
+    "front, stages 2, 3 and 5": [("openat", "/etc/tapferry/policy.conf"), ("sendmsg", CALLERS_SOCKET)],
     "front, within an operation of stage 4": [("ioctl", "/dev/net/tun")],
 }
 WAITING = ("openat", "/etc/tapferry/policy.conf")  # the front's, before it asks anybody for anything
@@ -75,6 +77,8 @@ class Stopped:
         self.front = self.auditor = self.maker = self.warden = None
         ours, theirs = socket.socketpair()
         self.socket = os.readlink(f"/proc/self/fd/{theirs.fileno()}")
+        if path == CALLERS_SOCKET:
+            path = self.socket
         with ours, theirs, tempfile.NamedTemporaryFile(mode="r") as trace:
             command = ["strace", "-f", "-u", "alice", "-o", trace.name, "-e", f"trace={call}",
                        "-e", f"inject={call}:signal=SIGSTOP:when=1", *(["-P", path] if path else []),

@@ -123,9 +123,7 @@ class OutOfReach(WardenCase):
         for number in (signal.SIGKILL, signal.SIGSTOP):
             self.attempt(lambda number=number: os.kill(self.pid, number))
         self.attempt(lambda: self.libc("ptrace", PTRACE_ATTACH, self.pid, None, None))
-        for pid in processes.of_program(self.helper):
-            if pid != self.warden() and processes.session(pid)[1] != pid:
-                os.kill(pid, signal.SIGKILL)  # the front
+        processes.kill_and_wait(*processes.fronts(self.helper))
         proc.wait(20)
         self.assertTrue(sandbox.eventually(lambda: not processes.makers()))
 
