@@ -105,6 +105,8 @@ UNFINISHED = re.compile(r"(.*) <unfinished \.\.\.>")
 RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)")
 STARTS = ("clone", "clone3", "fork", "vfork")
 RETURNED = re.compile(r".* = (\d+)")
+# A traced process that waits is interrupted by a child's end, and goes on by this: when that comes is chance.
+GOES_ON = "restart_syscall"
 
 
 def parse(log):
@@ -121,7 +123,7 @@ def parse(log):
                 calls = processes.setdefault(found[1], [])
                 if calls:  # else it was in this one when strace was attached
                     calls[-1] = (calls[-1][0], calls[-1][1] + found[2])
-    return [processes[pid] for pid in _in_order(processes)]
+    return [[call for call in processes[pid] if call[0] != GOES_ON] for pid in _in_order(processes)]
 
 
 def _in_order(processes):

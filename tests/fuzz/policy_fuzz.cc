@@ -48,7 +48,7 @@ void check_normalised(const Rule& rule) {
   require(again && normalised_text(*again) == text && rule_hash(*again) == rule_hash(rule));
 }
 
-void check_verdict(const Policy& policy, const Caller& caller, const Spec& request, RequestForm form) {
+void check_verdict(const Policy& policy, const Caller& caller, const Spec& request, const RequestForm& form) {
   const Verdict verdict = decide(policy, accounts(), caller, request, form);
   require(verdict.traces.size() == policy.rules.size());
   bool is_denied = false;

@@ -22,6 +22,7 @@ class Attached:
     def __init__(self, box, helper, spec, options):
         """OPTIONS of the strace that is attached to the maker; with -f it follows the warden that this one starts."""
         self._box, self._helper = box, helper
+        processes.wait_for_no_maker()  # so that the next one is ours
         self._sock, theirs = socket.socketpair()
         with theirs, tempfile.NamedTemporaryFile(mode="r") as trace:
             command = [*FRONT_STOPS, "-o", trace.name, helper, f"--net={spec}", f"--fd={theirs.fileno()}"]

@@ -43,7 +43,13 @@ def wardens():
 
 
 def makers():
+    """A hand-over that was granted doesn't wait for the end of its own."""
     return [pid for pid, _ in named(MAKER)]
+
+
+def wait_for_no_maker():
+    if not sandbox.eventually(lambda: not makers(), 10):
+        raise AssertionError(f"{makers()} don't end")
 
 
 def of_program(path):

@@ -115,6 +115,7 @@ class OutOfReach(WardenCase):
 
     def test_the_maker_is_neither(self):
         need_strace()
+        processes.wait_for_no_maker()  # setUp()'s
         proc, _sock = self.start("macvtap=v0", "strace", "-qq", "-o", os.devnull, "-u", "alice",
                                  "-P", "/etc/tapferry/policy.conf", "-e", "inject=openat:signal=SIGSTOP")
         self.assertTrue(sandbox.eventually(processes.makers, 20))
@@ -125,7 +126,7 @@ class OutOfReach(WardenCase):
         self.attempt(lambda: self.libc("ptrace", PTRACE_ATTACH, self.pid, None, None))
         processes.kill_and_wait(*processes.fronts(self.helper))
         proc.wait(20)
-        self.assertTrue(sandbox.eventually(lambda: not processes.makers()))
+        processes.wait_for_no_maker()
 
 
 class Unnoticed(WardenCase):
