@@ -114,6 +114,8 @@ PRIVILEGED_CFLAGS := $(CAPNG_CFLAGS) $(MNL_CFLAGS)
 PRIVILEGED_LIBS   := $(CAPNG_LIBS) $(MNL_LIBS)
 TOOLS_CFLAGS      := $(GLIB_CFLAGS) $(JSON_CFLAGS) $(MNL_CFLAGS)
 TOOLS_LIBS        := $(GLIB_LIBS) $(JSON_LIBS) $(MNL_LIBS)
+VHOST_CFLAGS      := $(TOOLS_CFLAGS) $(URING_CFLAGS) $(SECCOMP_CFLAGS) $(CAPNG_CFLAGS)
+VHOST_LIBS        := $(TOOLS_LIBS) $(URING_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS)
 # Asked when it is used: GoogleTest may have come after configure.
 GTEST_CFLAGS = $(shell $(PKG_CONFIG) --cflags gtest_main)
 GTEST_LIBS   = $(shell $(PKG_CONFIG) --libs gtest_main)
@@ -127,6 +129,9 @@ NET    := $(call sources,net/*.cc)
 BUILDTIME := helper/confine_compile.cc
 HELPER := $(filter-out $(BUILDTIME),$(call sources,helper/*.cc))
 TOOLS  := $(call sources,tools/*.cc)
+VHOST  := $(call sources,vhost/*.cc)
+# A vhost-user front-end with a guest's memory, which tests, benchmarks and fuzzers drive.
+FRONT  := $(call sources,tests/lib/front/*.cc)
 UNIT   := $(call sources,tests/unit/*.cc)
 FUZZ   := $(call sources,tests/fuzz/*_fuzz.cc)
 BENCH  := $(call sources,tests/bench/*.cc)
@@ -146,16 +151,19 @@ PRIVILEGED := $(addsuffix .cc, \
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
-            $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry)
+            $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry) \
+            $(if $(filter vhost/main.cc,$(VHOST)),$(B)/tapferry-vhost)
+FRONT_END := $(if $(filter tests/lib/front/main.cc,$(FRONT)),$(B)/tests/front_end)
 UNIT_TESTS := $(if $(UNIT),$(B)/tests/unit)
 BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
 FUZZERS := $(FUZZ:tests/fuzz/%_fuzz.cc=build/fuzz/%)
 # Of the tools those parts that read what strangers send.
 FUZZED  := $(addprefix tools/,echo.cc frames.cc reassembly.cc)
-TESTED  := $(filter-out %/main.cc,$(BASE) $(NET) $(HELPER) $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
+TESTED  := $(filter-out %/main.cc,$(BASE) $(NET) $(HELPER) $(VHOST) $(FRONT) \
+  $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
 LIBRARY := $(B)/tested.a
-LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(TOOLS_LIBS)
-OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(UNIT) $(FUZZ) $(BENCH))
+LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(VHOST_LIBS)
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(VHOST) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
 
 ifeq ($(VARIANT),asan)
 $(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
@@ -172,6 +180,12 @@ $(B)/tapferry-helper: $(call objects,$(PRIVILEGED))
 $(B)/tapferry: $(call objects,$(BASE) $(NET) $(TOOLS))
 	$(link) $(TOOLS_LIBS) $(LIBS)
 
+$(B)/tapferry-vhost: $(call objects,$(BASE) $(NET) $(VHOST))
+	$(link) $(VHOST_LIBS) $(LIBS)
+
+$(B)/tests/front_end: $(call objects,$(filter tests/lib/front/main.cc,$(FRONT))) $(LIBRARY)
+	$(link) $(LIBRARY_LIBS) $(LIBS)
+
 $(B)/tests/unit: $(call objects,$(UNIT)) $(LIBRARY)
 	$(link) $(LIBRARY_LIBS) $(GTEST_LIBS) $(LIBS)
 
@@ -184,7 +198,7 @@ $(FUZZERS): build/fuzz/%: $(B)/obj/tests/fuzz/%_fuzz.o $(LIBRARY) $(B)/inputs
 # The way there from the plain build.
 fuzzers: ; @$(if $(FUZZERS),$(MAKE) --no-print-directory VARIANT=fuzz $(FUZZERS))
 
-$(PROGRAMS) $(UNIT_TESTS) $(BENCHES): $(B)/inputs
+$(PROGRAMS) $(FRONT_END) $(UNIT_TESTS) $(BENCHES): $(B)/inputs
 
 define link
 $(call say,LINK,$@)
@@ -209,7 +223,9 @@ $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 # Small rather than fast: a hand-over runs each line once, so what counts is how many pages are touched.
 $(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
 $(B)/obj/tools/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
-$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(TOOLS_CFLAGS) $(GTEST_CFLAGS))
+$(B)/obj/vhost/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
+$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(VHOST_CFLAGS) $(GTEST_CFLAGS),$(URING_CFLAGS))
+$(B)/obj/tests/lib/front/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 
 $(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
 	$(call say,CXX,$*.cc)
@@ -223,9 +239,9 @@ move_if_new = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 update      = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' >$@.new; $(move_if_new)
 
 $(B)/flags: FORCE
-	$(call update,$(COMPILE) $(LINK) $(PRIVILEGED_CFLAGS) $(TOOLS_CFLAGS))
+	$(call update,$(COMPILE) $(LINK) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS))
 $(B)/inputs: FORCE
-	$(call update,$(LINK) $(PRIVILEGED_LIBS) $(TOOLS_LIBS) $(OBJECTS))
+	$(call update,$(LINK) $(PRIVILEGED_LIBS) $(VHOST_LIBS) $(OBJECTS))
 $(B)/paths.h: FORCE | $(B)/flags
 	@printf '#define TAPFERRY_%s "%s"\n' BINDIR '$(bindir)' LIBEXECDIR '$(libexecdir)' \
 	  SYSCONFDIR '$(sysconfdir)' HELPER_PATH '$(helper_path)' POLICY_PATH '$(policy_path)' >$@.new; $(move_if_new)
@@ -241,10 +257,10 @@ SANITIZED_TESTS ?= unit system
 do-demo: all
 	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) python3 $(S)/tests/lib/demo.py
 
-do-check: $(PROGRAMS) $(UNIT_TESTS) fuzzers
+do-check: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS) fuzzers
 	$(run_tests) $(CHECKED) $(if $(FUZZERS),fuzz-replay)
 
-$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(UNIT_TESTS)
+$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $*
 
 do-check-fuzz: fuzzers
@@ -254,10 +270,10 @@ do-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan sanitized
 do-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS=unit sanitized
-sanitized: $(PROGRAMS) $(UNIT_TESTS)
+sanitized: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $(SANITIZED_TESTS)
 
-do-bench: $(PROGRAMS) $(BENCHES)
+do-bench: $(PROGRAMS) $(FRONT_END) $(BENCHES)
 	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) $(S)/tests/bench/run
 
 # New inputs go to build/fuzz/found/NAME, what crashed to build/fuzz/crash-NAME-*; -j2 runs two at once.
@@ -271,10 +287,10 @@ do-fuzz-%: fuzzers
 	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
 
 # ---- Lint and format --------------------------------------------------------------------------------
-LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(TOOLS) $(FUZZ) $(BENCH)
+LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(TOOLS) $(VHOST) $(FRONT) $(FUZZ) $(BENCH)
 MANUALS := $(wildcard $(S)/docs/*.[1-8])
-CODE    = $(wildcard $(foreach d,base net helper vhost tools tests/*,$(S)/$d/*.h $(S)/$d/*.cc))
-TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(TOOLS_CFLAGS)
+CODE    = $(wildcard $(foreach d,base net helper vhost tools tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
+TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS)
 
 .PHONY: lint-tree lint-format lint-shell lint-manual
 do-lint: lint-tree lint-format lint-shell lint-manual $(LINTED:%.cc=$(B)/lint/%.tidy)
@@ -308,16 +324,18 @@ format:
 # ---- Install and release ------------------------------------------------------------------------------
 # Man pages and the policy name the directories as @sysconfdir@ and the like.
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
-  -e 's|@bindir@|$(bindir)|g' -e 's|@VERSION@|$(VERSION)|g'
+  -e 's|@bindir@|$(bindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
 
 sysusers = $(prefix)/lib/sysusers.d
+# Where libvirt and others look for vhost-user back-ends.
+backends = $(datadir)/qemu/vhost-user
 add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin tapferry
 
 # setuid is root's to give: a helper that somebody else installs gets no such bit.
 install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
-	install $(STRIP) -m 755 $(B)/tapferry $(DESTDIR)$(bindir)/tapferry
+	install $(STRIP) -m 755 $(B)/tapferry $(B)/tapferry-vhost $(DESTDIR)$(bindir)
 	@if [ "$$(id -u)" = 0 ]; then set -- -o root -g root -m 4755; else set -- -m 755; \
 	  echo "not root: $(DESTDIR)$(helper_path) still needs: chown root:root, then chmod 4755"; fi; \
 	set -x; install $(STRIP) "$$@" $(B)/tapferry-helper $(DESTDIR)$(helper_path)
@@ -325,12 +343,16 @@ install: all
 	  $(fill_in) $$page >$(B)/page && (set -x; install -m 644 $(B)/page $$dir/$${page##*/}) || exit 1; done
 	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
 	else $(fill_in) $(S)/docs/policy.conf >$(B)/page && (set -x; install -m 644 $(B)/page $(DESTDIR)$(policy_path)); fi
+	install -d $(DESTDIR)$(backends)
+	@$(fill_in) $(S)/docs/50-tapferry-vhost.json >$(B)/page && \
+	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(backends)/50-tapferry-vhost.json)
 	install -d $(DESTDIR)$(sysusers) && install -m 644 $(S)/docs/sysusers.conf $(DESTDIR)$(sysusers)/tapferry.conf
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && ! getent passwd tapferry >/dev/null; then set -x; $(add_user); fi
 
 # The policy stays: it is the administrator's. So does the user, who may own a warden at work.
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/tapferry $(DESTDIR)$(helper_path) $(DESTDIR)$(sysusers)/tapferry.conf
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,tapferry tapferry-vhost) $(DESTDIR)$(backends)/50-tapferry-vhost.json
+	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(sysusers)/tapferry.conf
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.
@@ -345,7 +367,7 @@ dist: $(S)/configure
 
 endif
 
-#? make               build/tapferry and build/tapferry-helper (V=1 shows the commands, WERROR=1: warnings are errors)
+#? make               build/tapferry, tapferry-helper and tapferry-vhost (V=1 shows the commands, WERROR=1: warnings are errors)
 #? make deps          installs the Debian packages that are missing (deps/debian.txt)
 #? make demo          an unprivileged guest on the network, in namespaces of its own
 #? make check         all tests: check-unit check-system check-vm check-fault check-fuzz (MUST_RUN=1: no skips)

@@ -22,10 +22,6 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// The numbers that a child is given stay below; what they are copied from is moved above, so that no copy overwrites
-// another's source.
-constexpr int kFirstSource = 16;
-
 // A process that ignores SIGCHLD never sees its children's status (waitpid(2), NOTES). The caller's disposition comes
 // back at the end, since the program that this process becomes inherits it.
 class DefaultSigchld {
@@ -43,6 +39,28 @@ class DefaultSigchld {
   struct sigaction before_ = {};
 };
 
+class Attributes {
+ public:
+  explicit Attributes(bool resets_signals) {
+    posix_spawnattr_init(&attributes_);
+    if (!resets_signals) return;
+    sigset_t none;
+    sigset_t all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes_, &none);
+    posix_spawnattr_setsigdefault(&attributes_, &all);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+  ~Attributes() { posix_spawnattr_destroy(&attributes_); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+  const posix_spawnattr_t* get() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_;
+};
+
 class FileActions {
  public:
   FileActions() { posix_spawn_file_actions_init(&actions_); }
@@ -54,26 +72,6 @@ class FileActions {
  private:
   posix_spawn_file_actions_t actions_;
 };
-
-Result<pid_t> spawn(ChildProgram program) {
-  FileActions actions;
-  int first_closed = 3;
-  for (auto& [number, fd] : program.descriptors) {
-    const int source = fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstSource);
-    if (source < 0) return Error::from_errno("start", program.path, errno);
-    fd.reset(source);
-    posix_spawn_file_actions_adddup2(actions.get(), source, number);
-    first_closed = std::max(first_closed, number + 1);
-  }
-  posix_spawn_file_actions_addclosefrom_np(actions.get(), first_closed);
-  std::vector<char*> argv = {program.path.data()};
-  for (std::string& argument : program.arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  pid_t pid = -1;
-  const int code = posix_spawn(&pid, program.path.c_str(), actions.get(), nullptr, argv.data(), environ);
-  if (code != 0) return Error::from_errno("start", program.path, code);
-  return pid;
-}
 
 // Reads every output that has something; those at their end leave the list.
 void read_ready(const std::vector<pollfd>& polled, std::vector<ChildOutput>* outputs) {
@@ -106,12 +104,34 @@ bool watch(int pidfd, std::vector<ChildOutput>* outputs, steady_clock::time_poin
 
 }  // namespace
 
+Result<pid_t> start_child(ChildProgram program) {
+  const Attributes attributes(program.resets_signals);
+  FileActions actions;
+  int first_closed = 3;
+  for (const auto& [number, fd] : program.descriptors) first_closed = std::max(first_closed, number + 1);
+  for (auto& [number, fd] : program.descriptors) {
+    // Above all of the child's numbers, so that no copy overwrites another's source.
+    const int source = fcntl(fd.get(), F_DUPFD_CLOEXEC, first_closed);
+    if (source < 0) return Error::from_errno("start", program.path, errno);
+    fd.reset(source);
+    posix_spawn_file_actions_adddup2(actions.get(), source, number);
+  }
+  posix_spawn_file_actions_addclosefrom_np(actions.get(), first_closed);
+  std::vector<char*> argv = {program.path.data()};
+  for (std::string& argument : program.arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t pid = -1;
+  const int code = posix_spawn(&pid, program.path.c_str(), actions.get(), attributes.get(), argv.data(), environ);
+  if (code != 0) return Error::from_errno("start", program.path, code);
+  return pid;
+}
+
 Result<int> run_child(ChildProgram program, std::vector<ChildOutput> outputs, int timeout_ms) {
   const DefaultSigchld sigchld;
   const std::string path = program.path;
   const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
-  // Moved into spawn(), so that the child's ends are closed here when it returns.
-  const pid_t pid = TRY(spawn(std::move(program)));
+  // Moved into start_child(), so that the child's ends are closed here when it returns.
+  const pid_t pid = TRY(start_child(std::move(program)));
   // glibc 2.36 declares pidfd_open() for C only.
   const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   const bool has_ended = pidfd.is_open() && watch(pidfd.get(), &outputs, deadline);

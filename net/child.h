@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// A program run to its end, with what it says watched meanwhile, and ended by force when it takes too long.
+// Starting a program; and one run to its end, with what it says watched meanwhile, and ended by force when it takes too long.
 #pragma once
 
 #include <functional>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,11 @@ struct ChildProgram {
   // {number in the child, descriptor here}. Everything else above 2 is closed in the child; what isn't named of 0 to 2
   // is shared with this process.
   std::vector<std::pair<int, Fd>> descriptors;
+  bool resets_signals = false;  // no signal blocked or ignored in the child, whatever this process does
 };
+
+// The program's pid; the caller waits for it. The error's code is execve(2)'s.
+Result<pid_t> start_child(ChildProgram program);
 
 struct ChildOutput {
   int fd = -1;

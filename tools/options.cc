@@ -61,17 +61,4 @@ std::optional<std::string> string_of(const char* text) {
   return text;
 }
 
-std::string helper_path(const char* option) {
-  if (option != nullptr) return option;
-  const char* variable = getenv("TAPFERRY_HELPER");
-  if (variable != nullptr && *variable != '\0') return variable;
-  g_autofree char* program = g_file_read_link("/proc/self/exe", nullptr);
-  if (program != nullptr) {
-    g_autofree char* folder = g_path_get_dirname(program);
-    const std::string beside = std::string(folder) + "/tapferry-helper";
-    if (access(beside.c_str(), X_OK) == 0) return beside;
-  }
-  return TAPFERRY_HELPER_PATH;
-}
-
 }  // namespace tapferry

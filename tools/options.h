@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the commands' option parsing shares: GLib's parser with errors of ours, and where the helper is.
+// What the commands' option parsing shares: GLib's parser with errors of ours, and where our programs are
+// (net/program_path.h).
 #pragma once
 
 #include <glib.h>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/program_path.h"
 
 namespace tapferry {
 
@@ -27,9 +29,5 @@ Status parse_options(const CommandHelp& help, const GOptionEntry* entries, int a
 // The strings of a G_OPTION_ARG_FILENAME_ARRAY, null for none.
 std::vector<std::string> strings_of(char** array);
 std::optional<std::string> string_of(const char* text);
-
-// --helper=PATH if it was given, else TAPFERRY_HELPER, else tapferry-helper beside this program (a build tree), else
-// where `make install' puts it.
-std::string helper_path(const char* option);
 
 }  // namespace tapferry
