@@ -8,7 +8,7 @@
 namespace tapferry {
 namespace {
 
-enum class Word { kFds, kVhostFds, kMac, kIfname };
+enum class Word { kFds, kVhostFds, kSocket, kMac, kIfname };
 
 struct Placeholder {
   Word word = Word::kFds;
@@ -19,7 +19,11 @@ struct Placeholder {
 constexpr struct {
   std::string_view text;
   Word word;
-} kWords[] = {{"fds", Word::kFds}, {"vhostfds", Word::kVhostFds}, {"mac", Word::kMac}, {"ifname", Word::kIfname}};
+} kWords[] = {{"fds", Word::kFds},
+              {"vhostfds", Word::kVhostFds},
+              {"socket", Word::kSocket},
+              {"mac", Word::kMac},
+              {"ifname", Word::kIfname}};
 
 // The placeholder at the front of `text`, which begins with a brace.
 std::optional<Placeholder> placeholder_at(std::string_view text) {
@@ -68,6 +72,7 @@ std::string value_of(Word word, const Nic& nic) {
   switch (word) {
     case Word::kFds: return joined(nic.fds);
     case Word::kVhostFds: return joined(nic.vhost_fds);
+    case Word::kSocket: return nic.socket;
     case Word::kMac: return to_string(nic.guest_mac);
     case Word::kIfname: return nic.ifname;
   }
@@ -75,6 +80,50 @@ std::string value_of(Word word, const Nic& nic) {
 }
 
 constexpr auto kKeepNothing = [](std::string_view) {};
+
+Status check_placeholder(Word word, std::string_view text, const Spec& spec, Way way) {
+  const bool is_descriptor = word == Word::kFds || word == Word::kVhostFds;
+  if (way == Way::kVhostUser && is_descriptor) {
+    return Error("fill in", text, "with --vhost-user the descriptors are tapferry-vhost's").with_hint("write {socket}");
+  }
+  if (way == Way::kDescriptors && word == Word::kSocket) {
+    return Error("fill in", text, "there is a socket with --vhost-user only");
+  }
+  if (word == Word::kVhostFds && spec.vhost == VhostNet::kOff) {
+    return Error("fill in", text, "that --net= asks for no vhost descriptors").with_hint("add vhost=on to it");
+  }
+  return {};
+}
+
+// One vector for each direction of each queue, one for the configuration, one for the control queue.
+std::string multi_queue(size_t queues) { return queues > 1 ? ",mq=on,vectors=" + std::to_string(2 * queues + 2) : ""; }
+
+std::string device_of(const Nic& nic, const std::string& netdev_id, const std::string& queues) {
+  std::string device = "virtio-net-pci,netdev=" + netdev_id + ",mac=" + to_string(nic.guest_mac) + queues;
+  // virtio-net's own default; QEMU offers the feature only when it is told.
+  if (nic.mtu != 1500) device += ",host_mtu=" + std::to_string(nic.mtu);
+  return device;
+}
+
+bool uses_kvm(std::span<const std::string> command) {
+  for (const std::string& word : command) {
+    if (word.find("kvm") != std::string::npos && word.find("accel=tcg") == std::string::npos) return true;
+  }
+  return false;
+}
+
+// What -m says, as memory-backend-memfd wants it: there a bare number is bytes, behind -m it is MiB.
+std::string memory_size(std::span<const std::string> command) {
+  std::string_view size = "128";  // QEMU's own default
+  for (size_t i = 0; i + 1 < command.size(); ++i) {
+    if (command[i] != "-m" && command[i] != "--m") continue;
+    size = command[i + 1];
+    consume_prefix(&size, "size=");
+    size = size.substr(0, size.find(','));
+  }
+  const bool is_bare = !size.empty() && size.back() >= '0' && size.back() <= '9';
+  return std::string(size) + (is_bare ? "M" : "");
+}
 
 }  // namespace
 
@@ -87,17 +136,22 @@ bool has_placeholder(std::span<const std::string> arguments) {
   return found;
 }
 
-Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked) {
+Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked, Way way) {
   Status status;
   const auto check = [&](const Placeholder& placeholder, std::string_view text) {
     if (placeholder.nic >= asked.size()) {
       status = Error("fill in", text, std::to_string(asked.size()) + " --net= given, numbered from 0");
-    } else if (placeholder.word == Word::kVhostFds && asked[placeholder.nic].vhost == VhostNet::kOff) {
-      status = Error("fill in", text, "that --net= asks for no vhost descriptors").with_hint("add vhost=on to it");
+    } else {
+      status = check_placeholder(placeholder.word, text, asked[placeholder.nic], way);
     }
   };
   for (const std::string& argument : arguments) {
-    walk(argument, check, kKeepNothing);
+    walk(
+        argument,
+        [&](const Placeholder& placeholder, std::string_view text) {
+          if (status.is_ok()) check(placeholder, text);
+        },
+        kKeepNothing);
     if (!status.is_ok()) return status;
   }
   return status;
@@ -133,12 +187,32 @@ std::vector<std::string> qemu_options(std::span<const Nic> nics) {
     if (!nic.vhost_fds.empty()) {
       netdev += std::string(",vhost=on") + (is_multi_queue ? ",vhostfds=" : ",vhostfd=") + joined(nic.vhost_fds);
     }
-    std::string device = "virtio-net-pci,netdev=" + id + ",mac=" + to_string(nic.guest_mac);
-    // One vector for each direction of each queue, one for the configuration, one for the control queue.
-    if (is_multi_queue) device += ",mq=on,vectors=" + std::to_string(2 * nic.fds.size() + 2);
-    // virtio-net's own default; QEMU offers the feature only when it is told.
-    if (nic.mtu != 1500) device += ",host_mtu=" + std::to_string(nic.mtu);
+    const std::string device = device_of(nic, id, multi_queue(nic.fds.size()));
     options.insert(options.end(), {"-netdev", netdev, "-device", device});
+  }
+  return options;
+}
+
+std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics) {
+  std::vector<std::string> options;
+  bool has_memory = false;
+  for (const std::string& word : command) has_memory = has_memory || word.find("memory-backend") != std::string::npos;
+  if (!has_memory) {
+    options = {"-object", "memory-backend-memfd,id=tapferry-memory,share=on,size=" + memory_size(command), "-machine",
+               "memory-backend=tapferry-memory"};
+  }
+  for (size_t i = 0; i < nics.size(); ++i) {
+    const Nic& nic = nics[i];
+    const std::string id = "tapferry" + std::to_string(i);
+    const std::string chardev = id + "-socket";
+    // QEMU 7.2 without KVM crashes when a vhost-user device has MSI-X vectors (msix_set_vector_notifiers).
+    const std::string without_vectors = nic.queues > 1 ? ",mq=on,vectors=0" : ",vectors=0";
+    const std::string device = device_of(nic, id, uses_kvm(command) ? multi_queue(nic.queues) : without_vectors);
+    // It tries again each second when its backend is gone, and the supervisor has a new one there.
+    options.insert(
+        options.end(),
+        {"-chardev", "socket,id=" + chardev + ",path=" + nic.socket + ",reconnect=1", "-netdev",
+         "vhost-user,id=" + id + ",chardev=" + chardev + ",queues=" + std::to_string(nic.queues), "-device", device});
   }
   return options;
 }

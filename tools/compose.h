@@ -2,7 +2,7 @@
 //
 // The command line that `tapferry run` executes: placeholders filled in, or QEMU's own options added. Pure.
 //
-// A placeholder is {fds}, {vhostfds}, {mac} or {ifname}, with the number of its --net behind the word, from 0:
+// A placeholder is {fds}, {vhostfds}, {socket}, {mac} or {ifname}, with the number of its --net behind the word, from 0:
 // {fds1} is the second's; {fds} is {fds0}. Anything else in braces is left as it is.
 #pragma once
 
@@ -24,13 +24,22 @@ struct Nic {
   unsigned mtu = 1500;         // bytes
   std::vector<int> fds;        // one for each queue
   std::vector<int> vhost_fds;  // as many, or none
+  // With --vhost-user: what the VMM connects to, and how many queue pairs there are; the descriptors aren't the command's then.
+  std::string socket;
+  size_t queues = 1;
+};
+
+// How the command gets its interfaces.
+enum class Way {
+  kDescriptors,  // those of the taps
+  kVhostUser,    // a socket of tapferry-vhost, which has the taps
 };
 
 bool has_placeholder(std::span<const std::string> arguments);
 
 // Whether every placeholder has an interface, and vhost descriptors where it wants some: known from what is asked, so
 // that nothing is asked in vain.
-Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked);
+Status check_placeholders(std::span<const std::string> arguments, std::span<const Spec> asked, Way way);
 
 // `arguments` with the placeholders replaced; one without an interface stays.
 std::vector<std::string> fill_placeholders(std::span<const std::string> arguments, std::span<const Nic> nics);
@@ -40,5 +49,9 @@ bool is_qemu(std::string_view program);
 
 // -netdev and -device for each interface, with the ids tapferry0, tapferry1, ...
 std::vector<std::string> qemu_options(std::span<const Nic> nics);
+
+// The same over vhost-user, each with its -chardev. `command` is QEMU's own: its guest's memory has to be shared, so unless it
+// names a memory backend one of the size that -m gives is added.
+std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics);
 
 }  // namespace tapferry

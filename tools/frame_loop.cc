@@ -2,7 +2,6 @@
 #include "tools/frame_loop.h"
 
 #include <cerrno>
-#include <ctime>
 #include <glib-unix.h>
 #include <memory>
 #include <optional>
@@ -165,9 +164,7 @@ void FrameLoop::write_frame(int fd, View frame) {
 
 void FrameLoop::capture(View frame) {
   if (options_.pcap == nullptr || has_stopped_) return;
-  timespec now = {};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const Status written = options_.pcap->write(frame, static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec);
+  const Status written = options_.pcap->write(frame, pcap_time_ns());
   if (!written.is_ok()) stop(written.error());
 }
 

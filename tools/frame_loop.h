@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/pcap.h"
 #include "tools/echo.h"
-#include "tools/pcap.h"
 
 namespace tapferry {
 

@@ -4,6 +4,7 @@
 // and can then be a tiny guest.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "net/ask.h"
 #include "net/grant_reader.h"
+#include "net/pcap.h"
 #include "tools/checks.h"
 #include "tools/command.h"
 #include "tools/echo.h"
@@ -22,7 +24,6 @@
 #include "tools/json.h"
 #include "tools/listen.h"
 #include "tools/options.h"
-#include "tools/pcap.h"
 #include "tools/report.h"
 #include "tools/stop_signals.h"
 
@@ -219,12 +220,18 @@ Status exchange(const ProbeOptions& options, const Answer& answer, const Facts& 
   return Error("exchange", "frames", std::to_string(tally.errors) + " errors");
 }
 
+Result<PcapWriter> create_capture(const std::string& path, bool overwrite) {
+  auto writer = PcapWriter::create(path, overwrite);
+  if (writer.is_ok() || writer.error().code() != EEXIST) return writer;
+  return std::move(writer).error().with_hint("--force overwrites it");
+}
+
 Result<int> probe(const ProbeOptions& options) {
   const Answer answer = TRY(receive(options));
   if (!answer.words.empty()) log_line(kProgram, "the helper says: " + escape(answer.words));
   // Not before: a refusal leaves no empty file.
   std::optional<PcapWriter> pcap;
-  if (options.pcap) pcap = TRY(PcapWriter::create(*options.pcap, options.has_force));
+  if (options.pcap) pcap = TRY(create_capture(*options.pcap, options.has_force));
   const bool exchanges = pcap || !options.echo.empty();
   // Before the report, since who has read it may send the signal at once.
   std::optional<StopSignals> stop;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // `tapferry run`: asks for every interface, all or none, then becomes the command. What was handed over survives that,
-// under the lowest numbers from 3; if anything fails before, the interfaces go with this process.
+// under the lowest numbers from 3; if anything fails before, the interfaces go with this process. With --vhost-user the
+// descriptors go to a tapferry-vhost for each interface instead, and the command gets the sockets (tools/backend.h).
 
 #include <cerrno>
 #include <fcntl.h>
 #include <optional>
+#include <span>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "base/fd.h"
 #include "net/ask.h"
 #include "net/spec.h"
+#include "tools/backend.h"
 #include "tools/command.h"
 #include "tools/compose.h"
 #include "tools/guest_mac.h"
@@ -26,6 +29,7 @@ struct RunOptions {
   std::vector<std::string> spec_texts;
   std::vector<Spec> specs;
   std::vector<std::string> command;
+  Way way = Way::kDescriptors;
 };
 
 constexpr CommandHelp kHelp = {
@@ -37,9 +41,12 @@ constexpr CommandHelp kHelp = {
     "  {vhostfds}  its descriptors of /dev/vhost-net\n"
     "  {mac}       the MAC address that its guest should use\n"
     "  {ifname}    its name on this host\n"
+    "  {socket}    with --vhost-user: what the VMM connects to\n"
     "  {fds1}...   the same of the second --net, and so on\n"
     "A command named qemu-system-*, qemu-kvm or kvm whose arguments have none of these gets\n"
     "-netdev and -device for every --net.\n"
+    "With --vhost-user a tapferry-vhost has the descriptors and moves the frames; it is started\n"
+    "again should it die, and ends with COMMAND.\n"
     "\n"
     "SPEC is bridge=BRIDGE, tap[=NAME], macvtap=PARENT or device=WHICH, then ,key=value...:\n"
     "see tapferry(1).\n"
@@ -50,19 +57,36 @@ constexpr CommandHelp kHelp = {
 // A command that has no place for the descriptors would hold them without knowing.
 Status check_command(const RunOptions& options) {
   const std::vector<std::string>& command = options.command;
-  if (has_placeholder(command)) return check_placeholders(command, options.specs);
+  if (has_placeholder(command)) return check_placeholders(command, options.specs, options.way);
   if (is_qemu(command[0])) return {};
+  if (options.way == Way::kVhostUser) {
+    return Error("run", command[0], "it isn't QEMU, and none of its arguments says where the socket goes")
+        .with_hint("write {socket} there, which becomes its path");
+  }
   return Error("run", command[0], "it isn't QEMU, and none of its arguments says where the descriptors go")
       .with_hint("write {fds} there, which becomes their numbers");
+}
+
+// What tapferry-vhost can't work with, before anything is asked for.
+Status check_vhost_user(const RunOptions& options) {
+  for (size_t i = 0; i < options.specs.size(); ++i) {
+    const Spec& spec = options.specs[i];
+    if (!spec.vnet_hdr) return Error("run", options.spec_texts[i], "--vhost-user needs vnet_hdr=on");
+    if (spec.vhost == VhostNet::kOn)
+      return Error("run", options.spec_texts[i], "vhost=on is for another way than --vhost-user");
+  }
+  return {};
 }
 
 Result<RunOptions> read_options(int argc, char** argv) {
   g_autofree char* helper = nullptr;
   g_auto(GStrv) nets = nullptr;
   g_auto(GStrv) command = nullptr;
+  gboolean is_vhost_user = FALSE;
   const GOptionEntry entries[] = {
       {"net", 'n', 0, G_OPTION_ARG_FILENAME_ARRAY, &nets, "an interface to ask for (may be repeated)", "SPEC"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {"vhost-user", 0, 0, G_OPTION_ARG_NONE, &is_vhost_user, "tapferry-vhost moves the frames", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &command, nullptr, nullptr},
       {}};
   TRY(parse_options(kHelp, entries, argc, argv));
@@ -73,6 +97,10 @@ Result<RunOptions> read_options(int argc, char** argv) {
   if (options.spec_texts.empty()) return Error("read", "the command line", "--net=SPEC is missing");
   if (options.command.empty()) return Error("read", "the command line", "the command is missing");
   for (const std::string& text : options.spec_texts) options.specs.push_back(TRY(parse_spec(text)));
+  if (is_vhost_user) {
+    options.way = Way::kVhostUser;
+    TRY(check_vhost_user(options));
+  }
   TRY(check_command(options));
   return options;
 }
@@ -89,16 +117,37 @@ Result<int> keep(Fd fd) {
   return fd.release();
 }
 
-Result<Nic> make_nic(GrantedInterface interface, const Spec& spec) {
+Result<Nic> describe_nic(const GrantedInterface& interface, const Spec& spec) {
   Nic nic;
   nic.ifname = interface.grant.ifname;
   nic.mtu = interface.grant.mtu;
+  nic.queues = interface.queues.size();
   const bool is_macvtap = interface.grant.kind == Kind::kMacvtap || interface.grant.kind == Kind::kDevice;
   const std::optional<Mac> own = is_macvtap ? std::optional(interface.grant.mac) : std::nullopt;
   nic.guest_mac = TRY(guest_mac(spec, own));
-  for (Fd& fd : interface.queues) nic.fds.push_back(TRY(keep(std::move(fd))));
-  for (Fd& fd : interface.vhost) nic.vhost_fds.push_back(TRY(keep(std::move(fd))));
   return nic;
+}
+
+// The command has the descriptors.
+Status hand_over(std::vector<GrantedInterface> granted, std::vector<Nic>* nics) {
+  for (size_t i = 0; i < granted.size(); ++i) {
+    for (Fd& fd : granted[i].queues) (*nics)[i].fds.push_back(TRY(keep(std::move(fd))));
+    for (Fd& fd : granted[i].vhost) (*nics)[i].vhost_fds.push_back(TRY(keep(std::move(fd))));
+  }
+  return {};
+}
+
+// A tapferry-vhost has them.
+Status serve(std::vector<GrantedInterface> granted, std::vector<Nic>* nics) {
+  std::vector<BackendJob> jobs;
+  for (GrantedInterface& interface : granted) {
+    jobs.push_back({interface.grant.ifname, std::move(interface.queues)});
+  }
+  granted.clear();
+  RunningBackends running = TRY(start_backends(vhost_path(), std::move(jobs)));
+  for (size_t i = 0; i < nics->size(); ++i) (*nics)[i].socket = running.sockets[i];
+  TRY(keep(std::move(running.lifeline)));
+  return {};
 }
 
 Result<std::vector<Nic>> ask_for_all(const RunOptions& options) {
@@ -107,10 +156,14 @@ Result<std::vector<Nic>> ask_for_all(const RunOptions& options) {
     granted.push_back(TRY(take_interface(TRY(ask_helper(ask_by_net(options.helper, spec))))));
   }
   std::vector<Nic> nics;
-  for (size_t i = 0; i < granted.size(); ++i) {
-    nics.push_back(TRY(make_nic(std::move(granted[i]), options.specs[i])));
-  }
+  for (size_t i = 0; i < granted.size(); ++i) nics.push_back(TRY(describe_nic(granted[i], options.specs[i])));
+  TRY(options.way == Way::kVhostUser ? serve(std::move(granted), &nics) : hand_over(std::move(granted), &nics));
   return nics;
+}
+
+std::vector<std::string> added_options(const RunOptions& options, std::span<const Nic> nics) {
+  if (has_placeholder(options.command)) return {};
+  return options.way == Way::kVhostUser ? qemu_vhost_user_options(options.command, nics) : qemu_options(nics);
 }
 
 Status execute(std::vector<std::string> command) {
@@ -130,9 +183,7 @@ int run_command(int argc, char** argv) {
   auto nics = ask_for_all(options);
   if (!nics.is_ok()) return fail(nics.error());
   std::vector<std::string> command = fill_placeholders(options.command, nics.value());
-  if (!has_placeholder(options.command)) {
-    for (std::string& option : qemu_options(nics.value())) command.push_back(std::move(option));
-  }
+  for (std::string& option : added_options(options, nics.value())) command.push_back(std::move(option));
   const Status status = execute(std::move(command));
   return fail(status.error());
 }

@@ -48,10 +48,10 @@ TEST(Placeholders, WhatIsNoneStays) {
 TEST(Placeholders, ThatHaveNoInterfaceAreErrors) {
   const Spec plain = parse_spec("bridge=br0").value();
   const Spec vhost = parse_spec("bridge=br0,vhost=on").value();
-  EXPECT_TRUE(check_placeholders(Words{"{fds}{mac1}"}, std::vector<Spec>{plain, plain}).is_ok());
-  EXPECT_FALSE(check_placeholders(Words{"{fds}", "{mac1}"}, std::vector<Spec>{plain}).is_ok());
-  EXPECT_FALSE(check_placeholders(Words{"{vhostfds}"}, std::vector<Spec>{plain}).is_ok());
-  EXPECT_TRUE(check_placeholders(Words{"{vhostfds}"}, std::vector<Spec>{vhost}).is_ok());
+  EXPECT_TRUE(check_placeholders(Words{"{fds}{mac1}"}, std::vector<Spec>{plain, plain}, Way::kDescriptors).is_ok());
+  EXPECT_FALSE(check_placeholders(Words{"{fds}", "{mac1}"}, std::vector<Spec>{plain}, Way::kDescriptors).is_ok());
+  EXPECT_FALSE(check_placeholders(Words{"{vhostfds}"}, std::vector<Spec>{plain}, Way::kDescriptors).is_ok());
+  EXPECT_TRUE(check_placeholders(Words{"{vhostfds}"}, std::vector<Spec>{vhost}, Way::kDescriptors).is_ok());
 }
 
 TEST(Qemu, IsKnownByItsName) {
@@ -74,6 +74,64 @@ TEST(Qemu, GetsOneDescriptorOfVhostNetForOneQueue) {
   Nic nic = two_nics()[1];
   nic.vhost_fds = {8};
   EXPECT_EQ(qemu_options(std::vector<Nic>{nic})[1], "tap,id=tapferry0,fd=7,vhost=on,vhostfd=8");
+}
+
+std::vector<Nic> vhost_user_nics() {
+  std::vector<Nic> nics = two_nics();
+  for (Nic& nic : nics) {
+    nic.queues = nic.fds.size();
+    nic.fds.clear();
+    nic.vhost_fds.clear();
+    nic.socket = "/run/x/" + nic.ifname;
+  }
+  return nics;
+}
+
+TEST(QemuWithVhostUser, GetsSharedMemoryAndChardevNetdevAndDeviceForEachInterface) {
+  EXPECT_EQ(
+      qemu_vhost_user_options(Words{"qemu-system-x86_64", "-enable-kvm", "-m", "512"}, vhost_user_nics()),
+      (Words{"-object", "memory-backend-memfd,id=tapferry-memory,share=on,size=512M", "-machine",
+             "memory-backend=tapferry-memory", "-chardev", "socket,id=tapferry0-socket,path=/run/x/tap1,reconnect=1",
+             "-netdev", "vhost-user,id=tapferry0,chardev=tapferry0-socket,queues=2", "-device",
+             "virtio-net-pci,netdev=tapferry0,mac=52:54:00:00:00:01,mq=on,vectors=6", "-chardev",
+             "socket,id=tapferry1-socket,path=/run/x/tap2,reconnect=1", "-netdev",
+             "vhost-user,id=tapferry1,chardev=tapferry1-socket,queues=1", "-device",
+             "virtio-net-pci,netdev=tapferry1,mac=52:54:00:00:00:02,host_mtu=9000"}));
+}
+
+TEST(QemuWithVhostUser, HasAsMuchSharedMemoryAsMemory) {
+  const auto size = [](const Words& words) {
+    Words command = {"qemu-system-x86_64"};
+    command.insert(command.end(), words.begin(), words.end());
+    const std::string object = qemu_vhost_user_options(command, vhost_user_nics())[1];
+    return object.substr(object.rfind('=') + 1);
+  };
+  EXPECT_EQ(size({}), "128M");
+  EXPECT_EQ(size({"-m", "1G"}), "1G");
+  EXPECT_EQ(size({"-m", "2048"}), "2048M");
+  EXPECT_EQ(size({"-m", "size=1.5G,slots=2,maxmem=4G"}), "1.5G");
+  EXPECT_EQ(size({"-m", "64", "--m", "96"}), "96M");
+}
+
+TEST(QemuWithVhostUser, KeepsTheMemoryBackendThatItWasGiven) {
+  const Words command = {"qemu-system-x86_64", "-object", "memory-backend-memfd,id=m,size=1G,share=on", "-M",
+                         "q35,memory-backend=m"};
+  EXPECT_EQ(qemu_vhost_user_options(command, vhost_user_nics())[0], "-chardev");
+}
+
+TEST(QemuWithVhostUser, HasNoVectorsWithoutKvm) {
+  const Words options = qemu_vhost_user_options(Words{"qemu-system-x86_64", "-accel", "tcg"}, vhost_user_nics());
+  EXPECT_TRUE(options[9].ends_with(",mq=on,vectors=0")) << options[9];
+  EXPECT_TRUE(options.back().ends_with(",vectors=0,host_mtu=9000")) << options.back();
+}
+
+TEST(Placeholders, OfTheOtherWayAreErrors) {
+  const std::vector<Spec> plain = {parse_spec("bridge=br0").value()};
+  EXPECT_FALSE(check_placeholders(Words{"{fds}"}, plain, Way::kVhostUser).is_ok());
+  EXPECT_FALSE(check_placeholders(Words{"{vhostfds}"}, plain, Way::kVhostUser).is_ok());
+  EXPECT_FALSE(check_placeholders(Words{"{socket}"}, plain, Way::kDescriptors).is_ok());
+  EXPECT_TRUE(check_placeholders(Words{"{socket}{mac}{ifname}"}, plain, Way::kVhostUser).is_ok());
+  EXPECT_EQ(fill_placeholders(Words{"{socket}:{socket1}"}, vhost_user_nics())[0], "/run/x/tap1:/run/x/tap2");
 }
 
 TEST(GuestMac, IsTheOneAskedForElseTheMacvtapsElseRandom) {
