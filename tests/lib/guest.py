@@ -144,23 +144,32 @@ class Stage:
             subprocess.run(["mount", "--bind", vmm.tree, here], check=True, timeout=10)
         return _unpacked(vmm.version, here)
 
-    def arguments(self, vmm: Qemu, script: str, smp: int = 1, memory_mb: int = 256) -> list[str]:
-        """QEMU's command line without its network: the machine, the kernel and an initramfs that runs `script`."""
+    def arguments(self, vmm: Qemu, script: str, smp: int = 1, memory_mb: int = 256,
+                  files: dict[str, bytes] | None = None) -> list[str]:
+        """QEMU's command line without its network: the machine, the kernel and an initramfs that runs `script`, with
+        `files` in it."""
         self._boots += 1
-        image = self._put(f"initramfs-{self._boots}", initramfs.build(self.kernel, GUEST_MODULES, script))
+        image = self._put(f"initramfs-{self._boots}", initramfs.build(self.kernel, GUEST_MODULES, script, files))
         return [vmm.program, *vmm.options, *machine(smp, memory_mb), *kernel_arguments(self.vmlinuz, image)]
 
     def boot(self, vmm: Qemu, script: str, network: Sequence[str], *, user: User | None = None,
              prefix: Sequence[str] = (), smp: int = 1, pass_fds: Sequence[int] = (), timeout_s: float = 120,
-             on_result: OnResult = None) -> Outcome:
+             on_result: OnResult = None, files: dict[str, bytes] | None = None) -> Outcome:
         """Boots, waits until the guest has powered off or `timeout_s` is over, and kills what is left.
 
         `prefix` is put before QEMU's command line (`tapferry run ... --`). Without `user` QEMU runs as the caller.
         `on_result` hears of each result as it comes.
         """
         vmm = self.reachable(vmm)
-        command = [*prefix, *self.arguments(vmm, script, smp), *network]
+        command = [*prefix, *self.arguments(vmm, script, smp, files=files), *network]
         return run(command, dict(vmm.environment), user, pass_fds, timeout_s, on_result)
+
+
+def program_files(program: str) -> dict[str, bytes]:
+    """An installed program and the libraries that it needs, at their own places, for the initramfs."""
+    needed = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=30, check=True).stdout
+    paths = [program, *re.findall(r"(/\S+) \(0x", needed)]
+    return {path.lstrip("/"): pathlib.Path(path).read_bytes() for path in paths}
 
 
 def machine(smp: int, memory_mb: int) -> list[str]:

@@ -24,6 +24,8 @@ from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
 ITEMS = ("kernel-cloud", "kernel-full", "qemu-10")
+BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
+_NEWER = "trixie"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -84,8 +86,12 @@ def prefetch(say: Callable[[str], None]) -> None:
 
 
 def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
-    apt = _PrivateApt(work / "apt", backports=item == "qemu-10")
-    if item == "qemu-10":
+    suite = {"qemu-10": f"{_codename()}-backports", "passt": _NEWER}.get(item)
+    apt = _PrivateApt(work / "apt", suite)
+    if item == "passt":
+        # It needs a newer C library than this system's, and is started by that one's own loader.
+        archives = apt.download(f"passt/{_NEWER}", f"libc6/{_NEWER}")
+    elif item == "qemu-10":
         archives = apt.download_with_missing_libraries("qemu-system-x86", f"{_codename()}-backports")
     else:
         suffix = "cloud-amd64" if item == "kernel-cloud" else "amd64"
@@ -103,12 +109,12 @@ def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
 class _PrivateApt:
     """apt with its own sources, lists and archives below `root`; the host's are only read."""
 
-    def __init__(self, root: pathlib.Path, backports: bool) -> None:
+    def __init__(self, root: pathlib.Path, suite: str | None) -> None:
         self.archives = root / "archives"
         for folder in (self.archives / "partial", root / "lists/partial", root / "parts"):
             folder.mkdir(parents=True)
         sources = root / "sources.list"
-        sources.write_text("".join(f"{line}\n" for line in _sources(backports)), encoding="ascii")
+        sources.write_text("".join(f"{line}\n" for line in _sources(suite)), encoding="ascii")
         self.options = [
             f"-oDir::Etc::SourceList={sources}",
             f"-oDir::Etc::SourceParts={root}/parts",
@@ -139,8 +145,8 @@ class _PrivateApt:
                 return name
         raise Unavailable(f"no package of apt's matches {pattern.pattern}")
 
-    def download(self, package: str) -> list[pathlib.Path]:
-        self._apt("apt-get", "download", "-qq", package)
+    def download(self, *packages: str) -> list[pathlib.Path]:
+        self._apt("apt-get", "download", "-qq", *packages)
         return sorted(self.archives.glob("*.deb"))
 
     def download_with_missing_libraries(self, package: str, release: str) -> list[pathlib.Path]:
@@ -150,8 +156,8 @@ class _PrivateApt:
         return sorted(self.archives.glob("*.deb"))
 
 
-def _sources(backports: bool) -> list[str]:
-    """apt lines of Debian's own suites as this system has them, and those of backports on the same mirror."""
+def _sources(suite: str | None) -> list[str]:
+    """apt lines of Debian's own suites as this system has them, and those of another suite on the same mirror."""
     codename = _codename()
     rows = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
                  "Created-By: Packages"]).split("\n")
@@ -161,8 +167,8 @@ def _sources(backports: bool) -> list[str]:
     if not main:
         raise Unavailable(f"apt's sources have no suite {codename}")
     option = f"[signed-by={_KEYRING}] " if os.path.exists(_KEYRING) else ""
-    if backports:
-        ours.append([main[0], f"{codename}-backports", "main"])
+    if suite is not None:
+        ours.append([main[0], suite, "main"])
     return [f"deb {option}{' '.join(row)}" for row in ours]
 
 
@@ -190,8 +196,8 @@ def _run(argv: list[str], cwd: pathlib.Path | None = None) -> str:
 
 def main(names: list[str]) -> int:
     for name in names or ITEMS:
-        if name not in ITEMS:
-            print(f"guest_fetch: {name}: not one of {', '.join(ITEMS)}", file=sys.stderr)
+        if name not in ITEMS + BENCH_ITEMS:
+            print(f"guest_fetch: {name}: not one of {', '.join(ITEMS + BENCH_ITEMS)}", file=sys.stderr)
             return 2
         try:
             print(ensure(name, print))

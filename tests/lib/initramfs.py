@@ -60,6 +60,9 @@ def build(kernel: Kernel, modules: Iterable[str], script: str, files: dict[str, 
     archive.add("modules.order", stat.S_IFREG | 0o644, "\n".join(path.name for path in order).encode())
     archive.add("init", stat.S_IFREG | 0o755, _INIT.encode())
     archive.add("script", stat.S_IFREG | 0o644, script.encode() + b"\n")
+    folders = {str(parent) for name in files or {} for parent in pathlib.PurePath(name).parents} - {".", "bin"}
+    for folder in sorted(folders):
+        archive.add(folder, stat.S_IFDIR | 0o755)
     for name, content in (files or {}).items():
         archive.add(name, stat.S_IFREG | 0o755, content)
     return archive.finish()

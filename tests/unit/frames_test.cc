@@ -4,8 +4,8 @@
 #include <cstring>
 #include <gtest/gtest.h>
 
+#include "net/pcap.h"
 #include "net/vnet_hdr.h"
-#include "tools/pcap.h"
 
 namespace tapferry {
 namespace {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//
+// Taps of a real kernel as ports of a bridge, in a network namespace of the test's own.
+#pragma once
+
+#include <cstring>
+#include <fcntl.h>
+#include <functional>
+#include <gtest/gtest.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <string>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include "base/syscall.h"
+#include "net/tun.h"
+#include "tests/lib/segmenter.h"
+
+namespace tapferry::test {
+
+// In a thread, which alone is in the new namespace and takes it along when it ends. No interface there talks IPv6 by itself.
+inline void in_own_network(const std::function<void()>& test) {
+  std::string why_not;
+  std::thread([&] {
+    if (unshare(CLONE_NEWNET) != 0) {
+      why_not = "a network namespace of its own needs root";
+    } else if (!open_file("/dev/net/tun", O_RDWR).is_ok()) {
+      why_not = "/dev/net/tun can't be opened";
+    } else {
+      const auto quiet = open_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY);
+      if (quiet.is_ok()) {
+        EXPECT_EQ(write(quiet.value().get(), "1", 1), 1);
+      }
+      test();
+    }
+  }).join();
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+}
+
+// netdevice(7)'s ioctls, on a socket of this namespace.
+class Interfaces {
+ public:
+  Interfaces() : socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
+
+  void up(const std::string& name) {
+    ifreq request = named(name);
+    ASSERT_EQ(ioctl(socket_.get(), SIOCGIFFLAGS, &request), 0);
+    request.ifr_flags |= IFF_UP;
+    ASSERT_EQ(ioctl(socket_.get(), SIOCSIFFLAGS, &request), 0);
+  }
+  void bridge(const std::string& name) {
+    ASSERT_EQ(ioctl(socket_.get(), SIOCBRADDBR, name.c_str()), 0);
+    up(name);
+  }
+  // Up, and a port of the bridge, if one is named.
+  Fd tap(const std::string& name, bool vnet_hdr, const std::string& bridge = "") {
+    Fd fd = open_file("/dev/net/tun", O_RDWR | O_NONBLOCK).value();
+    EXPECT_TRUE(create_tap(fd.get(), name, {.multi_queue = false, .vnet_hdr = vnet_hdr}).is_ok());
+    if (vnet_hdr) {
+      EXPECT_TRUE(set_vnet_hdr_sz(fd.get(), 12).is_ok());
+    }
+    if (!bridge.empty()) {
+      ifreq request = named(bridge);
+      request.ifr_ifindex = static_cast<int>(if_nametoindex(name.c_str()));
+      EXPECT_EQ(ioctl(socket_.get(), SIOCBRADDIF, &request), 0);
+    }
+    up(name);
+    return fd;
+  }
+
+ private:
+  static ifreq named(const std::string& name) {
+    ifreq request = {};
+    memcpy(request.ifr_name, name.c_str(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
+    return request;
+  }
+
+  Fd socket_;
+};
+
+// What a tap or packet socket has for its reader, until `count` frames came or nothing does any more. Only those from the guest's MAC,
+// 52:54:00:..., since a bridge has things to say, too.
+inline std::vector<Bytes> frames_from(int tap_fd, size_t count, size_t vnet_bytes = 0) {
+  std::vector<Bytes> frames;
+  Bytes buffer(66000);
+  pollfd waited = {tap_fd, POLLIN, 0};
+  while (frames.size() < count && poll(&waited, 1, 5000) == 1) {
+    const ssize_t bytes = read(tap_fd, buffer.data(), buffer.size());
+    if (bytes >= static_cast<ssize_t>(vnet_bytes + 14) && get16(buffer, vnet_bytes + 6) == 0x5254) {
+      frames.emplace_back(buffer.begin(), buffer.begin() + bytes);
+    }
+  }
+  return frames;
+}
+
+}  // namespace tapferry::test
