@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""tapferry-vhost with somebody else's front-end: DPDK's virtio-user device, in testpmd, with all its kinds of ring; either
+side goes away and comes back."""
+import itertools
+import os
+import socket
+import unittest
+
+import sandbox
+import testpmd
+import vhost_frames as frames
+from testpmd import Testpmd
+from vhost_case import VhostCase
+
+TIMEOUT = 300
+
+KINDS = [dict(zip(("packed_vq", "in_order", "mrg_rxbuf"), kind)) for kind in itertools.product((0, 1), repeat=3)]
+LENGTHS = (60, 64, 65, 127, 256, 1000, 1514)
+AT_ONCE, GROUPS = 100, 8
+TURNS = 4
+
+
+def setUpModule():
+    if not testpmd.PROGRAM:
+        raise unittest.SkipTest("dpdk-dev is not installed")
+    if not os.path.exists(os.path.join(sandbox.BUILD, "tapferry-vhost")):
+        raise unittest.SkipTest("tapferry-vhost is not built (make)")
+
+
+def named(kind):
+    return ", ".join(f"{key} {value}" for key, value in kind.items())
+
+
+class DpdkCase(VhostCase):
+    def testpmd(self, *options, **device):
+        guest = Testpmd(self.box, self.socket, *options, **device)
+        self.addCleanup(guest.close)
+        return guest
+
+    @staticmethod
+    def count(name):
+        """The tap's statistics: rx is what came from the guest."""
+        with open(f"/sys/class/net/vt0/statistics/{name}", encoding="ascii") as file:
+            return int(file.read())
+
+    def assert_reflects(self, lengths=LENGTHS, groups=GROUPS):
+        """What the host sends comes back: all of it, in order, unchanged."""
+        length = itertools.cycle(lengths)
+        for _ in range(groups):
+            sent = [frames.numbered(next(length), from_guest=False) for _ in range(AT_ONCE)]
+            self.host.send(*sent)
+            got = self.host.receive(len(sent))
+            self.assertEqual([frames.number_of(frame) for frame in got], [frames.number_of(frame) for frame in sent])
+            self.assertTrue(got == sent, "the same numbers, other bytes")
+
+    def assert_sends(self, guest, sizes):
+        """Frames in one or several buffers come out of the tap, every one."""
+        guest.set(f"txpkts {sizes}")
+        length = sum(map(int, sizes.split(",")))
+        before = self.count("rx_packets"), self.count("rx_bytes")
+        guest.clear()
+        guest.forward("txonly")
+        one = self.host.receive_one()
+        self.assertTrue(one and len(one[1]) == length, one)
+        sent = guest.stop().sent
+        self.assertGreater(sent, 0)
+        self.assertTrue(sandbox.eventually(lambda: self.count("rx_packets") - before[0] == sent, 5),
+                        f"{sent} sent, {self.count('rx_packets') - before[0]} have come")
+        self.assertEqual(self.count("rx_bytes") - before[1], sent * length)
+        while self.host.receive_one(0.01):  # what the test's own socket still holds of them
+            pass
+
+
+class EveryKindOfRing(DpdkCase):
+    """One backend, and one front-end after the other."""
+
+    def each(self, *options, kinds=KINDS):
+        backend = self.backend()
+        for kind in kinds:
+            with self.subTest(named(kind)):
+                guest = self.testpmd(*options, **kind)
+                yield guest, kind
+                self.assertEqual(guest.quit(), 0, guest.output)
+        self.assertEqual(backend.end(), 0, backend.stderr())
+
+    def test_reflects_what_the_host_sends(self):
+        for guest, _ in self.each():
+            guest.forward("io")
+            self.assert_reflects()
+            counted = guest.stop()
+            self.assertEqual((counted.received, counted.sent), (AT_ONCE * GROUPS, AT_ONCE * GROUPS))
+
+    def test_sends(self):
+        for guest, _ in self.each(kinds=KINDS[::2]):
+            for sizes in ("64", "1514", "60,300,700"):
+                self.assert_sends(guest, sizes)
+
+    def test_receives(self):
+        for guest, _ in self.each():
+            before = self.count("tx_packets"), self.count("tx_dropped")
+            guest.clear()
+            guest.forward("rxonly")
+            for number in range(2000):
+                self.host.send(frames.numbered(LENGTHS[number % len(LENGTHS)], from_guest=False))
+            self.assertTrue(sandbox.eventually(lambda guest=guest: guest.counters().received == self.came(before), 5),
+                            (guest.counters(), self.came(before)))
+            guest.stop()
+
+    def came(self, before):
+        """Frames that the tap has handed out since then; those that found its queue full were the host's to drop."""
+        handed_out, dropped = (self.count(name) - old for name, old in zip(("tx_packets", "tx_dropped"), before))
+        self.assertGreaterEqual(handed_out + dropped, 2000)
+        return handed_out
+
+
+class LargeFrames(DpdkCase):
+    """Longer than any single buffer of the front-end's."""
+    MTU = 9000
+
+    def test_spread_over_several_buffers(self):
+        backend = self.backend()
+        for packed in (0, 1):
+            for in_order in (0, 1):
+                with self.subTest(packed=packed, in_order=in_order):
+                    guest = self.testpmd("--max-pkt-len=9014", "--enable-scatter", mrg_rxbuf=1, packed_vq=packed,
+                                         in_order=in_order)
+                    guest.forward("io")
+                    self.assert_reflects((9014, 60, 2036, 2037, 4084, 8000))
+                    self.assertEqual(guest.quit(), 0, guest.output)
+        self.assertEqual(backend.end(), 0, backend.stderr())
+
+
+class SeveralQueues(DpdkCase):
+    QUEUES = 2
+
+    def test_of_a_tap(self):
+        backend = self.backend()
+        for packed in (0, 1):
+            with self.subTest(packed=packed):
+                guest = self.testpmd(queues=2, packed_vq=packed)
+                guest.forward("io")
+                self.assert_reflects()
+                guest.stop()
+                self.assert_sends(guest, "64")
+                self.assertEqual(guest.quit(), 0, guest.output)
+        self.assertEqual(backend.end(), 0, backend.stderr())
+
+
+class FrontEndGoes(DpdkCase):
+    def test_killed_while_it_sends_and_another_comes(self):
+        backend = self.backend()
+        for kind in (KINDS * 2)[1::3]:
+            with self.subTest(named(kind)):
+                guest = self.testpmd(**kind)
+                guest.forward("txonly")
+                self.assertTrue(self.host.receive_one())
+                guest.kill()
+        while self.host.receive_one(0.05):
+            pass
+        guest = self.testpmd()
+        guest.forward("io")
+        self.assert_reflects()
+        self.assertEqual(guest.quit(), 0, guest.output)
+        self.assertEqual(backend.end(), 0, backend.stderr())
+
+
+class BackendGoes(DpdkCase):
+    """The front-end listens here, and takes up its rings with whoever connects next."""
+
+    def connected_backend(self):
+        with socket.socket(socket.AF_UNIX) as connection:
+            if not sandbox.eventually(lambda: connection.connect_ex(self.socket) == 0, 10):
+                raise AssertionError(f"nobody listens at {self.socket}")
+            return self.backend(socket_option=f"--fd={connection.fileno()}", pass_fds=[connection.fileno()], ready=False)
+
+    def start(self, **kind):
+        guest = self.testpmd(server=1, wait=False, **kind)
+        backend = self.connected_backend()
+        guest.wait_until_ready()
+        return guest, backend
+
+    def test_killed_between_frames(self):
+        for kind in KINDS[1::2]:
+            with self.subTest(named(kind)):
+                guest, backend = self.start(**kind)
+                guest.forward("io")
+                for _ in range(TURNS):
+                    self.assert_reflects(groups=2)
+                    backend.end(9)
+                    backend = self.connected_backend()
+                self.assert_reflects()
+                self.assertEqual(guest.quit(), 0, guest.output)
+                self.assertEqual(backend.process.wait(10), 0, backend.stderr())
+
+    def test_killed_while_frames_come_from_the_guest(self):
+        for kind in KINDS[1::2]:
+            with self.subTest(named(kind)):
+                guest, backend = self.start(**kind)
+                guest.set("txpkts 200")
+                guest.forward("txonly")
+                for _ in range(TURNS):
+                    before = self.count("rx_packets")
+                    self.assertTrue(sandbox.eventually(lambda before=before: self.count("rx_packets") > before + 1000, 10))
+                    backend.end(9)
+                    backend = self.connected_backend()
+                guest.stop()
+                while self.host.receive_one(0.05):
+                    pass
+                guest.forward("io")
+                self.assert_reflects()
+                self.assertEqual(guest.quit(), 0, guest.output)
+                self.assertEqual(backend.process.wait(10), 0, backend.stderr())
+
+
+if __name__ == "__main__":
+    unittest.main()
