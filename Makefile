@@ -373,7 +373,7 @@ endif
 #? make check         all tests: check-unit check-system check-vm check-fault check-fuzz (MUST_RUN=1: no skips)
 #? make asan, tsan    tests of a build with sanitizers (SANITIZED_TESTS="unit system")
 #? make fuzz          every fuzz target for FUZZ_TIME=60 seconds
-#? make bench         measures hand-overs, and compares them with QEMU's helper
+#? make bench         measures hand-overs and the fast path, side by side with others
 #? make lint          clang-tidy, include arrows, format, shellcheck, man pages
 #? make privileged    the sources that run with privilege, and their lines
 #? make format        formats the C++ sources
