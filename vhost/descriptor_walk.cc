@@ -116,7 +116,7 @@ Take DescriptorWalk::add_split_indirect(Chain* chain, unsigned room, RingFault* 
 Take DescriptorWalk::add_packed_indirect(Chain* chain, unsigned room, RingFault* fault) {
   for (unsigned index = 0; index < indirect_count_; index++) {
     const RingDescriptor& descriptor = indirect_[index];
-    const bool is_writable = (packed_flags(descriptor.rest) & VRING_DESC_F_WRITE) != 0;
+    const bool is_writable = !is_send_ && (packed_flags(descriptor.rest) & VRING_DESC_F_WRITE) != 0;
     const Take take = add(chain, descriptor.address, length_of(descriptor.rest), is_writable, room, fault);
     if (take != Take::kTaken) return at(index, true, take, fault);
   }

@@ -22,8 +22,10 @@ namespace tapferry {
 class DescriptorWalk {
  public:
   DescriptorWalk() = default;
-  // `memory` must outlive it, and its table stay as it is.
-  DescriptorWalk(const GuestMemory* memory, bool has_indirect) : memory_(memory), has_indirect_(has_indirect) {}
+  // `memory` must outlive it, and its table stay as it is. `is_send`: WRITE isn't looked at in a packed ring's indirect tables.
+  // DPDK's driver has it at the header that it sends, and by chance at other parts (virtqueue_enqueue_xmit_packed()).
+  DescriptorWalk(const GuestMemory* memory, bool has_indirect, bool is_send = false)
+      : memory_(memory), has_indirect_(has_indirect), is_send_(is_send) {}
 
   // The chain that begins at `head`, which is inside the table. `chain` is filled if it is kTaken, `fault` if it is kBroken.
   Take split(std::span<const RingDescriptor> table, unsigned head, Chain* chain, iovec* pieces, unsigned room,
@@ -43,6 +45,7 @@ class DescriptorWalk {
   const GuestMemory* memory_ = nullptr;
   GuestMemory::Window window_;  // where the latest buffer was found
   bool has_indirect_ = false;
+  bool is_send_ = false;
   std::unique_ptr<RingDescriptor[]>
       indirect_;  // copy of a table; room for kMaxChainPieces is made when the first one comes
   unsigned indirect_count_ = 0;

@@ -50,6 +50,10 @@ class Engine {
   // Sleeps until something of Ready, or for `timeout_us` (-1: no limit, 0: looks only). Descriptors are seen as edges: what was
   // ready and not used up is not told again.
   virtual unsigned wait(int timeout_us) = 0;
+  // Looks by the way, while frames stream: `frames` were moved since the last time. Costs nothing, or a system call now and then.
+  virtual unsigned glance(unsigned frames) = 0;
+  // wait() tells of a tap that was read since it last told, and has more: whoever reads needn't go on until -EAGAIN.
+  virtual bool tells_of_rest() const = 0;
   // The eventfds of the two queues, -1 for none; watched from now on instead of those before, and reported once at once.
   virtual Status watch_kicks(int rx_fd, int tx_fd) = 0;
   virtual void want_tap_out() = 0;

@@ -16,6 +16,8 @@ class EpollEngine final : public Engine {
   void write(std::span<FrameIo> frames) override;
   void read(std::span<FrameIo> frames) override;
   unsigned wait(int timeout_us) override;
+  unsigned glance(unsigned frames) override;
+  bool tells_of_rest() const override { return false; }
   Status watch_kicks(int rx_fd, int tx_fd) override;
   void want_tap_out() override;
   uint64_t system_calls() const override { return system_calls_; }
@@ -27,6 +29,7 @@ class EpollEngine final : public Engine {
   Fd set_;
   unsigned ready_ = 0;  // seen, and not yet told
   bool wants_tap_out_ = false;
+  unsigned frames_since_look_ = 0;
   uint64_t system_calls_ = 0;
 };
 

@@ -108,7 +108,7 @@ Result<FrontEndSocket> FrontEndSocket::from_fd(int fd) {
 FrontEndSocket::FrontEndSocket(FrontEndSocket&& other) noexcept
     : fd_(std::move(other.fd_)),
       is_listening_(other.is_listening_),
-      name_(other.name_),
+      name_(std::move(other.name_)),
       path_(std::exchange(other.path_, {})),
       device_(other.device_),
       inode_(other.inode_) {}

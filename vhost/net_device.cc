@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include "base/syscall.h"
+#include "vhost/guest_access.h"
+#include "vhost/ring_layout.h"
 
 namespace tapferry {
 namespace {
@@ -111,7 +113,6 @@ Status NetDevice::set_features(uint64_t acked) {
 }
 
 void NetDevice::set_mtu(unsigned mtu) {
-  if (mtu == parts_.abilities.mtu) return;
   const Parked parked(*this);
   parts_.abilities.mtu = mtu;
   apply_rules();
@@ -228,13 +229,28 @@ Status NetDevice::start(unsigned ring) {
   config.has_event_idx = has(features_, Feature::kEventIdx);
   config.has_indirect = has(features_, Feature::kIndirectDesc);
   config.is_in_order = has(features_, Feature::kInOrder);
+  config.is_send = !is_receive(ring);
   config.progress = nullptr;
   config.resumes = false;
-  if (config.is_packed) TRY(find_packed_start(ring));
+  if (config.is_packed) {
+    TRY(find_packed_start(ring));
+  } else {
+    TRY(find_split_start(ring));
+  }
   TRY(queue(ring).ring.start(config, &memory_, log_in_use()));
   ours.is_started = true;
   notify_once(queue(ring));
   if (config.is_packed) parts_.state.ring(ring).running = RingRecord::kRunning;
+  return {};
+}
+
+// What was taken and not used is taken again, so the used index is where the ring goes on. The front-end's base is the same number,
+// but for one that has lost its back-end and doesn't know: QEMU looks at the used index itself, DPDK's gives 0.
+Status NetDevice::find_split_start(unsigned ring) {
+  VirtqueueConfig& config = rings_[ring].config;
+  const RingPlace place = {"used ring", config.used_uva, sizeof(vring_used), VRING_USED_ALIGN_SIZE};
+  const uint8_t* used = TRY(find_ring(place, memory_));
+  config.base = guest_load(&reinterpret_cast<const vring_used*>(used)->idx);
   return {};
 }
 

@@ -102,6 +102,7 @@ class NetDevice {
   Worker& worker_of(unsigned ring) { return *parts_.workers[ring / 2]; }
   DirtyLog* log_in_use();
   Status start(unsigned ring);
+  Status find_split_start(unsigned ring);
   Status find_packed_start(unsigned ring);
   Status restart(unsigned ring, const RingAddresses& addresses);
   void stop_all();

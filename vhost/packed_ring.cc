@@ -97,7 +97,7 @@ Status PackedRing::relocate(const GuestMemory* memory, DirtyLog* log) {
   ring_gpa_ = memory->gpa_of(ring_.data());
   event_gpa_ = memory->gpa_of(device_event_);
   log_ = config_.logs_used ? log : nullptr;
-  walk_ = DescriptorWalk(memory, config_.has_indirect);
+  walk_ = DescriptorWalk(memory, config_.has_indirect, config_.is_send);
   return {};
 }
 

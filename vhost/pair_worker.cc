@@ -15,10 +15,6 @@
 namespace tapferry {
 namespace {
 
-// While frames stream one way without a pause, nobody tells of the other; so after as many frames it is looked at. A look
-// costs about as much as half a frame.
-constexpr unsigned kLookFrames = 64;
-
 // Those that say what the thread itself did wrong stay with it; the others are the main thread's.
 sigset_t signals_of_others() {
   sigset_t set;
@@ -134,10 +130,7 @@ void PairWorker::turn() {
   count_calls();
   if (moved != 0) {
     idle_since_.reset();
-    frames_since_look_ += moved;
-    if (frames_since_look_ < kLookFrames) return;
-    frames_since_look_ = 0;
-    note(engine_->wait(0));
+    note(engine_->glance(moved));
     return;
   }
   if (options_.busy_poll_us != 0 && spins()) return;
@@ -209,7 +202,6 @@ void PairWorker::sleep() {
   const unsigned ready = engine_->wait(-1);
   counters_.wakeups.add(1);
   count_calls();
-  frames_since_look_ = 0;
   idle_since_.reset();
   note(ready);
 }

@@ -88,7 +88,6 @@ class PairWorker final : public Worker {
   bool tap_has_frames_ = false;  // perhaps: until a read finds none
   bool has_buffers_ = false;     // perhaps: until the receiver finds none
   bool tap_has_room_ = true;     // until a write finds none
-  unsigned frames_since_look_ = 0;
   std::optional<Clock::time_point> idle_since_;
   uint64_t calls_counted_ = 0;
 

@@ -33,6 +33,8 @@ class ReceiveHeads {
  private:
   static constexpr unsigned kRoom = kMaxChainPieces + 1;
   static constexpr unsigned kPieces = 4 * kRoom;
+  using Chains = std::array<Chain, 2 * kMaxHeads>;
+  using Pieces = std::array<iovec, kPieces>;
 
   void compact();
 
@@ -41,9 +43,8 @@ class ReceiveHeads {
   unsigned slots_ = 0;  // of the ring, that the held ones take
   unsigned next_piece_ = 0;
   bool is_out_of_room_ = false;
-  std::unique_ptr<std::array<Chain, size_t{2}* kMaxHeads>> chains_ =
-      std::make_unique<std::array<Chain, size_t{2} * kMaxHeads>>();
-  std::unique_ptr<std::array<iovec, kPieces>> pieces_ = std::make_unique<std::array<iovec, kPieces>>();
+  std::unique_ptr<Chains> chains_ = std::make_unique<Chains>();
+  std::unique_ptr<Pieces> pieces_ = std::make_unique<Pieces>();
 };
 
 }  // namespace tapferry

@@ -24,6 +24,9 @@ constexpr unsigned kSmallInARow = 64;
 // Private memory goes back after so many bursts that didn't need it.
 constexpr unsigned kCalmBursts = 256;
 
+// See after_lone_frame().
+constexpr unsigned kLoneFrames = 8;
+
 constexpr uint32_t kEthernetAndTags = 14 + 8;
 
 }  // namespace
@@ -99,8 +102,7 @@ Progress Receiver::read_burst() {
   }
   if (in_place == count) [[likely]] {
     heads_.drop_front(count);
-    adapt(count, count, 0);
-    return Progress::kMore;
+    return count == 1 ? after_lone_frame() : (adapt(count, count, 0), Progress::kMore);
   }
   const bool saw_end = collect(in_place, count);
   const unsigned got = in_place + waiting_count_;
@@ -155,9 +157,20 @@ void Receiver::note_failure(const FrameIo& frame) {
   }
 }
 
+// One frame was asked for and came. Where frames come one by one another read would find nothing, and an engine that tells of
+// the rest saves it; but now and then it is tried, to see whether they come faster by now.
+Progress Receiver::after_lone_frame() {
+  if (!engine_->tells_of_rest() || ++lone_frames_ >= kLoneFrames) {
+    lone_frames_ = 0;
+    adapt(1, 1, 0);
+    return Progress::kMore;
+  }
+  return Progress::kIdle;
+}
+
 // Twice as many as came when all that was asked for came; else towards what came and one more, which sees the end.
 void Receiver::adapt(unsigned asked, unsigned got, unsigned large) {
-  const unsigned wanted = got == asked ? asked * 2 : (asked + got) / 2 + 1;
+  const unsigned wanted = got == asked ? asked * 2 : asked <= 2 ? 1 : (asked + got) / 2 + 1;
   const bool are_large = large != 0 || burst_bytes_ > uint64_t{burst_frames_} * kLargeBytes;
   burst_ = std::clamp(wanted, 1u, are_large ? kLargeBurst : kMaxBurst);
   if (large == 0 && touched_slots_ != 0 && ++calm_bursts_ >= kCalmBursts) {

@@ -65,6 +65,7 @@ class Receiver {
   bool is_in_place(unsigned index) const;
   bool collect(unsigned from, unsigned count);
   void note_failure(const FrameIo& frame);
+  Progress after_lone_frame();
   void adapt(unsigned asked, unsigned got, unsigned large);
 
   bool place_waiting(unsigned next);
@@ -91,6 +92,7 @@ class Receiver {
   uint32_t max_frame_ = kMaxFrameBytes;  // that can come, with its header
   unsigned burst_ = 1;                   // how many frames the next burst asks for
   bool is_large_ = false;                // large frames stream
+  unsigned lone_frames_ = 0;             // that came when one was asked for
   unsigned small_in_a_row_ = 0;          // of frames, while they do
   unsigned calm_bursts_ = 0;             // that left nothing in private memory
   unsigned touched_slots_ = 0;           // of them, from the first

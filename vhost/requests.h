@@ -92,8 +92,8 @@ struct RequestRule {
   PayloadKind payload;
   FdRule fds;
   bool has_reply;             // one of its own, so NEED_REPLY changes nothing
-  uint64_t protocol_feature;  // legal only once this was acknowledged; 0: always
   unsigned needs;             // of Needs
+  uint64_t protocol_feature;  // legal only once this was acknowledged; 0: always
 };
 
 // Null: a request that isn't known here.

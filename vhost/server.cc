@@ -129,7 +129,10 @@ Status Server::see_link() {
   const bool had_link = link.has_link();
   TRY(link.read());
   if (link.is_gone()) return Error("serve", link.name(), "the interface was removed");
-  parts_.device->set_mtu(link.mtu());
+  if (link.mtu() != parts_.device->abilities().mtu) {
+    parts_.device->set_mtu(link.mtu());
+    log_line(kVhostProgram, link.name() + " has MTU " + std::to_string(link.mtu()));
+  }
   if (link.has_link() == had_link) return {};
   log_line(kVhostProgram, link.name() + (had_link ? " has no link" : " has a link again"));
   if (session_ && !may_have_front_end()) end_session(std::nullopt);

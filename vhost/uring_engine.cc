@@ -66,7 +66,7 @@ void UringEngine::do_burst(std::span<FrameIo> frames, bool is_read) {
     prepare_frame(sqe, frame, is_read, index++);
   }
   unsigned done = 0;
-  enter(0);
+  submit();
   while ((done += reap(frames)) < frames.size()) [[unlikely]] enter(1);
 }
 
@@ -85,17 +85,22 @@ void UringEngine::read(std::span<FrameIo> frames) {
   } else {
     system_calls_ += read_burst(options_.tap_fd, frames);
   }
+  tap_may_be_empty_ = frames.size() == 1 || frames.back().result == -EAGAIN;
 }
 
-// Submits what is prepared. A ring that can't be entered any more would leave frames' memory named in it, so there is no going on.
-void UringEngine::enter(unsigned wait_for) {
+// A ring that can't be entered any more would leave frames' memory named in it, so there is no going on.
+void UringEngine::check_entered(int result) {
   ++system_calls_;
-  const int result =
-      wait_for == 0 ? io_uring_submit_and_get_events(&ring_) : io_uring_submit_and_wait(&ring_, wait_for);
   if (result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY) [[likely]]
     return;
   log_error("tapferry-vhost", Error::from_errno("enter", "an io_uring", -result));
   abort();
+}
+
+void UringEngine::submit() { check_entered(io_uring_submit(&ring_)); }
+
+void UringEngine::enter(unsigned wait_for) {
+  check_entered(wait_for == 0 ? io_uring_submit_and_get_events(&ring_) : io_uring_submit_and_wait(&ring_, wait_for));
 }
 
 // Takes all completions; returns how many frames of the burst were among them.
@@ -137,20 +142,22 @@ void UringEngine::note(const io_uring_cqe& cqe) {
   if (cqe.res < 0 || (cqe.res & (POLLERR | POLLHUP)) != 0) poll.is_dead = true;
 }
 
-void UringEngine::post_polls() {
-  for (Poll& poll : polls_) {
-    if (!poll.is_wanted || poll.is_posted) continue;
-    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    if (sqe == nullptr) return;
-    if (poll.is_multishot) {
-      io_uring_prep_poll_multishot(sqe, poll.file, poll.events);
-    } else {
-      io_uring_prep_poll_add(sqe, poll.file, poll.events);
-    }
-    sqe->flags = IOSQE_FIXED_FILE;
-    sqe->user_data = poll_tag(poll);
-    poll.is_posted = true;
+void UringEngine::post(Poll& poll) {
+  if (!poll.is_wanted || poll.is_posted) return;
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (sqe == nullptr) return;
+  if (poll.is_multishot) {
+    io_uring_prep_poll_multishot(sqe, poll.file, poll.events);
+  } else {
+    io_uring_prep_poll_add(sqe, poll.file, poll.events);
   }
+  sqe->flags = IOSQE_FIXED_FILE;
+  sqe->user_data = poll_tag(poll);
+  poll.is_posted = true;
+}
+
+void UringEngine::post_polls() {
+  for (Poll& poll : polls_) post(poll);
 }
 
 void UringEngine::remove_poll(Poll& poll) {
@@ -176,6 +183,23 @@ unsigned UringEngine::wait(int timeout_us) {
     }
     reap({});
   }
+  return std::exchange(ready_, 0);
+}
+
+// The kernel says in memory that it has completions to make (IORING_SETUP_TASKRUN_FLAG).
+bool UringEngine::has_pending_work() const {
+  if (!(ring_.flags & IORING_SETUP_TASKRUN_FLAG)) return true;
+  const unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);
+  return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+// Without a poll on a tap that is being read: it would tell just that there are frames.
+unsigned UringEngine::glance(unsigned /*frames*/) {
+  for (Poll& poll : polls_) {
+    if (poll.told != kReadyTap || tap_may_be_empty_) post(poll);
+  }
+  if (io_uring_sq_ready(&ring_) != 0 || has_pending_work()) enter(0);
+  reap({});
   return std::exchange(ready_, 0);
 }
 

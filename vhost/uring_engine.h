@@ -27,6 +27,8 @@ class UringEngine final : public Engine {
   void write(std::span<FrameIo> frames) override;
   void read(std::span<FrameIo> frames) override;
   unsigned wait(int timeout_us) override;
+  unsigned glance(unsigned frames) override;
+  bool tells_of_rest() const override { return true; }
   Status watch_kicks(int rx_fd, int tx_fd) override;
   void want_tap_out() override;
   uint64_t system_calls() const override { return system_calls_; }
@@ -48,12 +50,17 @@ class UringEngine final : public Engine {
 
   void prepare_frame(io_uring_sqe* sqe, const FrameIo& frame, bool is_read, unsigned index) const;
   void do_burst(std::span<FrameIo> frames, bool is_read);
+  void post(Poll& poll);
   void post_polls();
+  bool has_pending_work() const;
   void remove_poll(Poll& poll);
   uint64_t poll_tag(const Poll& poll) const;
   unsigned reap(std::span<FrameIo> frames);
   void note(const io_uring_cqe& cqe);
-  // `wait_for` completions; no matter how it ends, the caller looks at what there is.
+  void check_entered(int result);
+  // Both submit what is prepared. What doesn't wait is complete then; of polls, enter() takes what there is, and waits for
+  // `wait_for` completions. The caller looks at what has come.
+  void submit();
   void enter(unsigned wait_for);
 
   EngineOptions options_;
@@ -61,7 +68,8 @@ class UringEngine final : public Engine {
   io_uring ring_ = {};
   bool is_set_up_ = false;
   int rw_flags_ = 0;
-  unsigned ready_ = 0;  // seen, and not yet told
+  unsigned ready_ = 0;          // seen, and not yet told
+  bool tap_may_be_empty_ = false;  // whoever reads it pauses
   uint32_t generation_ = 0;
   std::array<Poll, kPolls> polls_;
   uint64_t system_calls_ = 0;

@@ -19,13 +19,13 @@ constexpr unsigned kCompletions = 512;
 Error failed(const char* what, int result) { return Error::from_errno(what, "an io_uring", -result); }
 
 // The best of what this kernel takes. DEFER_TASKRUN (6.1): completions of polls are told when the thread asks and don't interrupt it;
-// COOP_TASKRUN (5.19) comes close. SUBMIT_ALL (5.18): one refused entry doesn't stop those behind it.
+// COOP_TASKRUN (5.19) comes close. TASKRUN_FLAG: that there are some is seen without a call. SUBMIT_ALL (5.18): one
+// refused entry doesn't stop those behind it.
 Status make_ring(io_uring* ring, unsigned entries) {
-  constexpr unsigned kAlways = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE;
-  constexpr std::array kFlags = {
-      kAlways | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-      kAlways | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
-      kAlways | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN, kAlways | IORING_SETUP_SUBMIT_ALL};
+  constexpr unsigned kAlways = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL;
+  constexpr unsigned kSingle = kAlways | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_TASKRUN_FLAG;
+  constexpr std::array kFlags = {kSingle | IORING_SETUP_DEFER_TASKRUN, kSingle | IORING_SETUP_COOP_TASKRUN,
+                                 kAlways | IORING_SETUP_COOP_TASKRUN, kAlways};
   int result = -EINVAL;
   for (const unsigned flags : kFlags) {
     io_uring_params parameters = {};

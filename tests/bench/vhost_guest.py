@@ -26,6 +26,7 @@ PASST_MTU = 65520  # what passt tells a guest that asks by DHCP
 
 # The host starts and stops its clock at these lines.
 SCRIPT = f"""
+mkdir /tmp
 ip addr add {guest.GUEST_ADDRESS}/24 dev eth0
 ip link set eth0 mtu %(mtu)d up
 reach ready {guest.HOST_ADDRESS} 64 1

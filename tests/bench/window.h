@@ -7,11 +7,12 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <fcntl.h>
 #include <string>
 #include <unistd.h>
 
+#include "base/parse.h"
+#include "base/syscall.h"
 #include "tests/bench/arguments.h"
 
 namespace tapferry::bench {
@@ -24,19 +25,20 @@ inline double seconds_between(Clock::time_point from, Clock::time_point to) {
 
 // Seconds since boot in which the core was idle.
 inline double idle_seconds(unsigned cpu) {
-  FILE* file = fopen("/proc/stat", "re");
-  if (file == nullptr) Arguments::fail("/proc/stat", "can't be opened");
-  const std::string name = "cpu" + std::to_string(cpu) + " ";
-  char line[512];
-  unsigned long long user = 0, nice = 0, system = 0, idle = 0, io_wait = 0;
-  int found = 0;
-  while (found == 0 && fgets(line, sizeof line, file) != nullptr) {
-    if (strncmp(line, name.c_str(), name.size()) != 0) continue;
-    found = sscanf(line + name.size(), "%llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &io_wait);
+  constexpr size_t kLimit = 1 << 20;
+  constexpr size_t kIdle = 4, kIoWait = 5;  // fields of a core's line, by proc(5)
+  const auto file = open_file("/proc/stat", O_RDONLY);
+  const auto content = file.is_ok() ? read_all(file.value().get(), kLimit, "/proc/stat") : file.error();
+  if (!content.is_ok()) Arguments::fail("/proc/stat", content.error().line());
+  const std::string name = "cpu" + std::to_string(cpu);
+  for (const std::string_view line : split(content.value(), '\n')) {
+    const auto words = split_words(line);
+    if (words.size() <= kIoWait || words[0] != name) continue;
+    const uint64_t ticks =
+        parse_uint(words[kIdle], 0, UINT64_MAX).value_or(0) + parse_uint(words[kIoWait], 0, UINT64_MAX).value_or(0);
+    return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
   }
-  fclose(file);
-  if (found != 5) Arguments::fail("/proc/stat", "doesn't show core " + std::to_string(cpu));
-  return static_cast<double>(idle + io_wait) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  Arguments::fail("/proc/stat", "doesn't show core " + std::to_string(cpu));
 }
 
 class Window {

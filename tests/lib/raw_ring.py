@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A virtqueue whose every field a test writes itself (virtio 1.2, 2.7 and 2.8): what no driver would offer to a device."""
+"""A virtqueue whose every field a test writes itself (virtio 1.2, 2.7 and 2.8): what no driver would offer."""
 import struct
 
 NEXT, WRITE, INDIRECT = 1, 2, 4
@@ -7,8 +7,8 @@ AVAIL, USED = 1 << 7, 1 << 15
 
 
 class RawRing:
-    """On a vring of a FrontEnd that has started it and not used it since: the front-end's own driver knows nothing of what is
-    written here."""
+    """On a vring of a FrontEnd that has started it and not used it since: the front-end's own driver knows nothing of
+    what is written here."""
 
     def __init__(self, front, vring, packed):
         self.front, self.vring, self.packed = front, vring, packed

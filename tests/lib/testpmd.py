@@ -20,7 +20,7 @@ import sandbox
 
 PROGRAM = shutil.which("dpdk-testpmd")
 PROMPT = "testpmd> "
-START_S, ANSWER_S = 60, 30
+START_S, ANSWER_S = 30, 20
 MEMORY_MB, BUFFERS = 256, 8192
 MULTI_SEGS = 0x8000  # RTE_ETH_TX_OFFLOAD_MULTI_SEGS
 
@@ -52,7 +52,11 @@ class Testpmd:
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         os.set_blocking(self.process.stdout.fileno(), False)
         if wait:
-            self.wait_until_ready()
+            try:
+                self.wait_until_ready()
+            except AssertionError:
+                self.close()
+                raise
 
     def __enter__(self):
         return self

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Frames for the fast path's tests: numbered ones of any length, TCP and UDP with true checksums, and virtio-net headers."""
+"""Frames for the fast path's tests: numbered ones of any length, TCP and UDP with true checksums, headers."""
 import itertools
 import struct
 
@@ -69,7 +69,7 @@ def _transport(protocol, payload, sequence, push):
 
 
 def packet(protocol, payload, is_v6=False, from_guest=True, partial=False, sequence=1, push=False, identification=0):
-    """An Ethernet frame with TCP or UDP in IP.  PARTIAL: only the pseudo header's sum, the receiver (or its card) does the rest.
+    """An Ethernet frame with TCP or UDP in IP.  PARTIAL: only the pseudo header's sum, the receiver does the rest.
     Returns the frame, its header's length, and (csum_start, csum_offset)."""
     ends = (GUEST_MAC, HOST_MAC) if from_guest else (HOST_MAC, GUEST_MAC)
     addresses = ((GUEST6, HOST6) if is_v6 else (GUEST4, HOST4))[::1 if from_guest else -1]
@@ -82,7 +82,8 @@ def packet(protocol, payload, is_v6=False, from_guest=True, partial=False, seque
     if is_v6:
         ip = struct.pack("!IHBB", 6 << 28, len(segment) + len(payload), protocol, 64) + addresses[0] + addresses[1]
     else:
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment) + len(payload), identification, 0x4000, 64, protocol, 0)
+        length = 20 + len(segment) + len(payload)
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, length, identification, 0x4000, 64, protocol, 0)
         ip += addresses[0] + addresses[1]
         ip = ip[:10] + struct.pack("!H", ~folded(ip) & 0xffff) + ip[12:]
     start = ETH + len(ip)
@@ -95,7 +96,8 @@ def is_whole(frame):
     is_v6 = frame[12:14] == b"\x86\xdd"
     ip = frame[ETH:]
     if is_v6:
-        source, destination, protocol, segment = ip[8:24], ip[24:40], ip[6], ip[40:40 + struct.unpack_from("!H", ip, 4)[0]]
+        length = struct.unpack_from("!H", ip, 4)[0]
+        source, destination, protocol, segment = ip[8:24], ip[24:40], ip[6], ip[40:40 + length]
     else:
         length = struct.unpack_from("!H", ip, 2)[0]
         source, destination, protocol, segment = ip[12:16], ip[16:20], ip[9], ip[20:length]
@@ -107,5 +109,6 @@ def is_whole(frame):
 def large(protocol, length, gso_size, is_v6=False, from_guest=True):
     """A GSO frame with that many bytes of payload; (header, frame)."""
     kind = GSO_UDP_L4 if protocol == UDP else GSO_TCPV6 if is_v6 else GSO_TCPV4
-    frame, bytes_of_headers, (start, offset) = packet(protocol, filler(length, next(_numbers)), is_v6, from_guest, partial=True)
+    payload = filler(length, next(_numbers))
+    frame, bytes_of_headers, (start, offset) = packet(protocol, payload, is_v6, from_guest, partial=True)
     return header(NEEDS_CSUM, kind, bytes_of_headers, gso_size, start, offset), frame

@@ -8,8 +8,8 @@
     front.send(frames=[{"frame": frame.hex()}])
     front.receive(count=1)["frames"][0]["frame"]
 
-Every command of tests/lib/front/command*.cc is a method; keyword arguments are its members, the answer is a dictionary, and
-what has an "error" in it is raised.
+Every command of tests/lib/front/command*.cc is a method; keyword arguments are its members, the answer is a dictionary,
+and what has an "error" in it is raised.
 """
 import json
 import os
@@ -43,9 +43,9 @@ PROTOCOL = protocol("mq", "log_shmfd", "rarp", "reply_ack", "mtu", "reset_device
 SLOTS = protocol("configure_mem_slots")
 
 # Requests, by QEMU's docs/interop/vhost-user.rst.
-(GET_FEATURES, SET_FEATURES, SET_OWNER, RESET_OWNER, SET_MEM_TABLE, SET_LOG_BASE, SET_LOG_FD, SET_VRING_NUM, SET_VRING_ADDR,
- SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES,
- GET_QUEUE_NUM, SET_VRING_ENABLE, SEND_RARP, NET_SET_MTU, SET_BACKEND_REQ_FD) = range(1, 22)
+(GET_FEATURES, SET_FEATURES, SET_OWNER, RESET_OWNER, SET_MEM_TABLE, SET_LOG_BASE, SET_LOG_FD, SET_VRING_NUM,
+ SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR, GET_PROTOCOL_FEATURES,
+ SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE, SEND_RARP, NET_SET_MTU, SET_BACKEND_REQ_FD) = range(1, 22)
 RESET_DEVICE, GET_MAX_MEM_SLOTS, ADD_MEM_REG, REM_MEM_REG, SET_STATUS, GET_STATUS = 34, 36, 37, 38, 39, 40
 VERSION, REPLY, NEED_REPLY = 1, 4, 8
 
@@ -124,7 +124,8 @@ class FrontEnd:
 
     def ask(self, request, payload=b"", fds=(), flags=VERSION, **options):
         """A message that is replied to; (flags, payload)."""
-        answer = self.do("message", request=request, payload=payload.hex(), fds=list(fds), flags=flags, reply=True, **options)
+        answer = self.do("message", request=request, payload=payload.hex(), fds=list(fds), flags=flags, reply=True,
+                         **options)
         assert answer["request"] == request, answer
         return answer["flags"], bytes.fromhex(answer["payload"])
 

@@ -20,7 +20,7 @@ ROOT = sandbox.ROOT
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
 SIOCSIFHWADDR = 0x8924  # linux/sockios.h
-FOLDERS = "base|net|helper|tools|tests|docs|deps"
+FOLDERS = "base|net|helper|vhost|tools|tests|docs|deps"
 
 
 def setUpModule():
@@ -41,7 +41,7 @@ def read_file(path):
 @functools.cache
 def sources():
     """All C++ of the programs in one text."""
-    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "tools")
+    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "vhost", "tools")
                      for path in sorted(glob.glob(f"{ROOT}/{folder}/*.[hc]*")))
 
 
@@ -131,6 +131,11 @@ class Text(unittest.TestCase):
                 with self.subTest(item=item, words=words):
                     self.assertTrue(len(words.split()) < 2 or words in code)
 
+    def test_requests_of_vhost_user_are_those_of_the_code(self):
+        rows = re.findall(r'^    \{R::k\w+, "(\w+)"', read("vhost/requests.cc"), re.M)
+        self.assertGreater(len(rows), 20)
+        self.assertEqual(table_after("docs/PROTOCOL.md", "## tapferry-vhost"), rows)
+
     def test_versions_agree(self):
         version = re.search(r"AC_INIT\(\[tapferry\], \[([\d.]+)\]\)", read("configure.ac"))[1]
         self.assertEqual(re.search(r"^## ([\d.]+)", read("NEWS.md"), re.M)[1], version)
@@ -159,7 +164,8 @@ class Manuals(unittest.TestCase):
             self.skipTest("mandoc is not installed (make deps)")
 
     def test_are_all_there_and_clean(self):
-        self.assertEqual(MANUALS, ["docs/tapferry-helper.8", "docs/tapferry-policy.5", "docs/tapferry.1"])
+        self.assertEqual(MANUALS, ["docs/tapferry-helper.8", "docs/tapferry-policy.5", "docs/tapferry-vhost.8",
+                                   "docs/tapferry.1"])
         for page in MANUALS:
             done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", os.path.join(ROOT, page)],
                                   capture_output=True, text=True, check=False)
@@ -177,6 +183,11 @@ class Manuals(unittest.TestCase):
     def test_helpers_options_are_in_its_page_and_the_other_way_round(self):
         text = self.help_of(os.path.join(sandbox.BUILD, "tapferry-helper"), "--help")
         self.assertEqual(set(re.findall(r"^  (--[a-z-]+)", text, re.M)), self.options_of("docs/tapferry-helper.8"))
+
+    def test_back_ends_options_are_in_its_page_and_the_other_way_round(self):
+        text = self.help_of(os.path.join(sandbox.BUILD, "tapferry-vhost"), "--help")
+        options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", text, re.M))
+        self.assertEqual(options, self.options_of("docs/tapferry-vhost.8"))
 
     def test_commands_options_are_in_its_page_and_the_other_way_round(self):
         program = os.path.join(sandbox.BUILD, "tapferry")
@@ -343,6 +354,8 @@ class Readme(HelperCase):
         with open("/etc/tapferry/policy.conf", encoding="utf-8") as file:
             statements = [line for line in file if line.strip() and not line.startswith("#")]
         self.assertEqual(statements, [], "the policy as installed allows nothing")
+        with open("/usr/local/share/qemu/vhost-user/50-tapferry-vhost.json", encoding="utf-8") as file:
+            self.assertTrue(os.access(json.load(file)["binary"], os.X_OK))
 
     def test_sample_policy_is_right_with_every_rule_switched_on(self):
         """Each of its lines can have its # taken off."""

@@ -10,7 +10,7 @@ import sandbox
 import testpmd
 import vhost_frames as frames
 from testpmd import Testpmd
-from vhost_case import VhostCase
+from vhost_case import VhostCase, summary
 
 TIMEOUT = 300
 
@@ -32,10 +32,8 @@ def named(kind):
 
 
 class DpdkCase(VhostCase):
-    def testpmd(self, *options, **device):
-        guest = Testpmd(self.box, self.socket, *options, **device)
-        self.addCleanup(guest.close)
-        return guest
+    def peer(self, *options, **device):
+        return Testpmd(self.box, self.socket, *options, **device)
 
     @staticmethod
     def count(name):
@@ -43,15 +41,17 @@ class DpdkCase(VhostCase):
         with open(f"/sys/class/net/vt0/statistics/{name}", encoding="ascii") as file:
             return int(file.read())
 
-    def assert_reflects(self, lengths=LENGTHS, groups=GROUPS):
+    def assert_reflects(self, lengths=LENGTHS, groups=GROUPS, at_once=AT_ONCE):
         """What the host sends comes back: all of it, in order, unchanged."""
         length = itertools.cycle(lengths)
         for _ in range(groups):
-            sent = [frames.numbered(next(length), from_guest=False) for _ in range(AT_ONCE)]
+            sent = [frames.numbered(next(length), from_guest=False) for _ in range(at_once)]
             self.host.send(*sent)
             got = self.host.receive(len(sent))
-            self.assertEqual([frames.number_of(frame) for frame in got], [frames.number_of(frame) for frame in sent])
-            self.assertTrue(got == sent, "the same numbers, other bytes")
+            wrong = [pair for pair in itertools.zip_longest(got, sent) if pair[0] != pair[1]]
+            if wrong:
+                self.fail(f"{len(got)} of {len(sent)} came back, {len(wrong)} of them not as sent, the first: "
+                          + " instead of ".join(summary(frame or b"") for frame in wrong[0]))
 
     def assert_sends(self, guest, sizes):
         """Frames in one or several buffers come out of the tap, every one."""
@@ -74,43 +74,45 @@ class DpdkCase(VhostCase):
 class EveryKindOfRing(DpdkCase):
     """One backend, and one front-end after the other."""
 
-    def each(self, *options, kinds=KINDS):
+    def each(self, check, *options, kinds=KINDS):
+        """CHECK of a testpmd with each kind of ring."""
         backend = self.backend()
         for kind in kinds:
-            with self.subTest(named(kind)):
-                guest = self.testpmd(*options, **kind)
-                yield guest, kind
+            with self.subTest(named(kind)), self.peer(*options, **kind) as guest:
+                check(guest)
                 self.assertEqual(guest.quit(), 0, guest.output)
         self.assertEqual(backend.end(), 0, backend.stderr())
 
     def test_reflects_what_the_host_sends(self):
-        for guest, _ in self.each():
+        def check(guest):
             guest.forward("io")
             self.assert_reflects()
             counted = guest.stop()
             self.assertEqual((counted.received, counted.sent), (AT_ONCE * GROUPS, AT_ONCE * GROUPS))
+        self.each(check)
 
     def test_sends(self):
-        for guest, _ in self.each(kinds=KINDS[::2]):
+        def check(guest):
             for sizes in ("64", "1514", "60,300,700"):
                 self.assert_sends(guest, sizes)
+        self.each(check, kinds=KINDS[::2])
 
     def test_receives(self):
-        for guest, _ in self.each():
+        def check(guest):
             before = self.count("tx_packets"), self.count("tx_dropped")
             guest.clear()
             guest.forward("rxonly")
             for number in range(2000):
                 self.host.send(frames.numbered(LENGTHS[number % len(LENGTHS)], from_guest=False))
-            self.assertTrue(sandbox.eventually(lambda guest=guest: guest.counters().received == self.came(before), 5),
+            self.assertTrue(sandbox.eventually(lambda: guest.counters().received == self.came(before), 5),
                             (guest.counters(), self.came(before)))
             guest.stop()
+        self.each(check)
 
     def came(self, before):
         """Frames that the tap has handed out since then; those that found its queue full were the host's to drop."""
         handed_out, dropped = (self.count(name) - old for name, old in zip(("tx_packets", "tx_dropped"), before))
-        self.assertGreaterEqual(handed_out + dropped, 2000)
-        return handed_out
+        return handed_out if handed_out + dropped >= 2000 else None
 
 
 class LargeFrames(DpdkCase):
@@ -121,11 +123,11 @@ class LargeFrames(DpdkCase):
         backend = self.backend()
         for packed in (0, 1):
             for in_order in (0, 1):
-                with self.subTest(packed=packed, in_order=in_order):
-                    guest = self.testpmd("--max-pkt-len=9014", "--enable-scatter", mrg_rxbuf=1, packed_vq=packed,
-                                         in_order=in_order)
+                kind = {"mrg_rxbuf": 1, "packed_vq": packed, "in_order": in_order}
+                with self.subTest(named(kind)), self.peer("--max-pkt-len=9014", "--enable-scatter", **kind) as guest:
                     guest.forward("io")
-                    self.assert_reflects((9014, 60, 2036, 2037, 4084, 8000))
+                    # Few at a time: a frame is dropped by testpmd itself if it finds its ring of 256 descriptors full.
+                    self.assert_reflects((9014, 60, 2036, 2037, 4084, 8000), groups=40, at_once=20)
                     self.assertEqual(guest.quit(), 0, guest.output)
         self.assertEqual(backend.end(), 0, backend.stderr())
 
@@ -136,8 +138,7 @@ class SeveralQueues(DpdkCase):
     def test_of_a_tap(self):
         backend = self.backend()
         for packed in (0, 1):
-            with self.subTest(packed=packed):
-                guest = self.testpmd(queues=2, packed_vq=packed)
+            with self.subTest(packed=packed), self.peer(queues=2, packed_vq=packed) as guest:
                 guest.forward("io")
                 self.assert_reflects()
                 guest.stop()
@@ -150,17 +151,16 @@ class FrontEndGoes(DpdkCase):
     def test_killed_while_it_sends_and_another_comes(self):
         backend = self.backend()
         for kind in (KINDS * 2)[1::3]:
-            with self.subTest(named(kind)):
-                guest = self.testpmd(**kind)
+            with self.subTest(named(kind)), self.peer(**kind) as guest:
                 guest.forward("txonly")
                 self.assertTrue(self.host.receive_one())
                 guest.kill()
         while self.host.receive_one(0.05):
             pass
-        guest = self.testpmd()
-        guest.forward("io")
-        self.assert_reflects()
-        self.assertEqual(guest.quit(), 0, guest.output)
+        with self.peer() as guest:
+            guest.forward("io")
+            self.assert_reflects()
+            self.assertEqual(guest.quit(), 0, guest.output)
         self.assertEqual(backend.end(), 0, backend.stderr())
 
 
@@ -174,7 +174,8 @@ class BackendGoes(DpdkCase):
             return self.backend(socket_option=f"--fd={connection.fileno()}", pass_fds=[connection.fileno()], ready=False)
 
     def start(self, **kind):
-        guest = self.testpmd(server=1, wait=False, **kind)
+        guest = self.peer(server=1, wait=False, **kind)
+        self.addCleanup(guest.close)
         backend = self.connected_backend()
         guest.wait_until_ready()
         return guest, backend

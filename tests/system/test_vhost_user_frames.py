@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tapferry-vhost: what goes in at one side comes out at the other, byte for byte, on every kind of ring and by both engines."""
+"""tapferry-vhost: what goes in at one side comes out at the other, byte for byte, on every kind of ring, by both
+engines."""
 import unittest
 
 import vhost_frames as frames
@@ -17,10 +18,10 @@ RINGS = {
     "packed, without EVENT_IDX": {"packed": True, "without": ("event_idx",)},
     "packed, buffers not merged": {"packed": True, "without": ("mrg_rxbuf",), "bytes": 65562},
 }
-# 14 is a frame without payload, 2036 fills a buffer with its header, 65535 is the most that a tap's MTU can be with its header.
+# 14 is a frame without payload, 2036 fills a buffer with its header, 65535 is the most that a tap's MTU allows.
 SIZES = [14, 15, 18, 59, 60, 61, 64, 128, 1513, 1514, 1515, 2035, 2036, 2037, 2048, 4084, 4096, 9014, 32768, 65535]
-SHAPES = [{}, {"own_header": True}, {"own_header": True, "pieces": [14, 20]}, {"pieces": [12, 1]}, {"pieces": [5, 6, 7]},
-          {"pieces": [13]}, {"indirect": True}, {"indirect": True, "own_header": True},
+SHAPES = [{}, {"own_header": True}, {"own_header": True, "pieces": [14, 20]}, {"pieces": [12, 1]},
+          {"pieces": [5, 6, 7]}, {"pieces": [13]}, {"indirect": True}, {"indirect": True, "own_header": True},
           {"indirect": True, "pieces": [1] * 24}]
 
 
@@ -74,7 +75,8 @@ class Frames(VhostCase):
             self.backend(engine)
             for size in (64, 100, 1526, 4096):
                 guest = self.guest(bytes=size, size=1024)
-                got = self.assert_receives(guest, [frames.numbered(length, False) for length in (60, 1514, 9014, 200, 32768)])
+                sizes = (60, 1514, 9014, 200, 32768)
+                got = self.assert_receives(guest, [frames.numbered(length, False) for length in sizes])
                 for header, frame, buffers in got:
                     self.assertEqual(buffers, -(-(12 + len(frame)) // size))
                     self.assertEqual(frames.read_header(header)["num_buffers"], buffers)
@@ -106,8 +108,8 @@ class Offloads(VhostCase):
                         guest.send_frames(frame, header=header, **shape)
                         seen, got = self.host.receive_one()
                         seen, sent = frames.read_header(seen), frames.read_header(header)
-                        self.assertEqual([seen[k] for k in ("flags", "gso_type", "gso_size", "csum_start", "csum_offset")],
-                                         [sent[k] for k in ("flags", "gso_type", "gso_size", "csum_start", "csum_offset")])
+                        for field in ("flags", "gso_type", "gso_size", "csum_start", "csum_offset"):
+                            self.assertEqual(seen[field], sent[field], field)
                         self.assertEqual(same(got, frame), "")
 
     def test_large_frames_of_the_host_reach_the_guest_whole(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tapferry-vhost and a guest that breaks the rules: each case that other programs fell to. The process goes on, says which queue,
-descriptor and rule it was, and serves the next guest."""
+"""tapferry-vhost and a guest that breaks the rules: each case that other programs fell to. The process goes on, says
+which queue, descriptor and rule it was, and serves the next guest."""
 import struct
 import unittest
 
@@ -234,14 +234,13 @@ class HostileFrames(Hostile):
 
     def test_double_fetch_of_length_next_and_flags(self):
         for ring in self.rings():
-            for round_ in range(10):
+            for _ in range(10):
                 at = ring.next
                 ring.offer((BUFFER, 72, 0), kick=False)
                 ring.kick()
                 rest = ring.front.read(ring.desc + 16 * at + 8, 8)
                 other = struct.pack("<IHH", 0xfffffff0, 0xffff, 0xffff)
                 ring.front.flip(gpa=ring.desc + 16 * at + 8, first=rest.hex(), second=other.hex(), count=20000)
-                del round_
             self.assertTrue(self.running.is_running())
 
     def test_double_fetch_of_the_length_of_an_indirect_table(self):

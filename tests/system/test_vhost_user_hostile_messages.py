@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tapferry-vhost and a front-end that breaks the rules, or takes the guest's memory away: a line names the request, nothing leaks,
-and the next front-end is served."""
+"""tapferry-vhost and a front-end that breaks the rules, or takes the guest's memory away: a line names the request,
+nothing leaks, and the next front-end is served."""
 import struct
 import unittest
 
@@ -213,7 +213,7 @@ class Leaks(VhostCase):
 
 
 class Truncated(VhostCase):
-    """Memory that the front-end cuts off under the backend ends the session, with a line, not the process with a signal."""
+    """Memory that the front-end cuts off ends the session, with a line, not the process with a signal."""
 
     def cases(self):
         for engine in self.engines():

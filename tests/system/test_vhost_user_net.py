@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tapferry-vhost --net: it asks the helper itself, and its guest is on a bridge or behind a macvtap; what another host on that
-network sends and gets."""
+"""tapferry-vhost --net: it asks the helper itself, and its guest is on a bridge or behind a macvtap; what another host
+on that network sends and gets."""
 import re
 import unittest
 

@@ -36,8 +36,8 @@ class CommandLine(VhostCase):
     def test_help_and_version_are_told(self):
         done = self.run_it("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for option in ("--socket-path", "--fd", "--net", "--tap-fd", "--engine", "--coalesce", "--queues", "--busy-poll", "--stats",
-                       "--pcap", "--print-capabilities"):
+        for option in ("--socket-path", "--fd", "--net", "--tap-fd", "--engine", "--coalesce", "--queues",
+                       "--busy-poll", "--stats", "--pcap", "--print-capabilities"):
             self.assertIn(option, done.stdout)
         done = self.run_it("--version")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -52,14 +52,16 @@ class CommandLine(VhostCase):
         for arguments, says in (([], ""), ([path], ""), ([tap], ""), ([path, tap, "--net=bridge=br0"], ""),
                                 ([path, "--fd=4", tap], ""), ([path, tap, "--engine=fast"], "fast"),
                                 ([path, tap, "--coalesce=maybe"], "maybe"), ([path, tap, "--stats=-1"], ""),
-                                ([path, tap, "--busy-poll=x"], "x"), ([path, "--tap-fd=x"], "x"), ([path, tap, "--no-such"], "no-such"),
+                                ([path, tap, "--busy-poll=x"], "x"), ([path, "--tap-fd=x"], "x"),
+                                ([path, tap, "--no-such"], "no-such"),
                                 ([path, tap, "more"], "more"), ([path, "--net=nonsense"], "nonsense")):
             with self.subTest(arguments=arguments):
                 self.refused(*arguments, says=says)
 
     def test_descriptors_that_are_no_taps_are_refused(self):
         with open("/dev/null", "rb+", buffering=0) as null:
-            self.refused(f"--socket-path={self.socket}", f"--tap-fd={null.fileno()}", status=1, pass_fds=[null.fileno()])
+            fd = null.fileno()
+            self.refused(f"--socket-path={self.socket}", f"--tap-fd={fd}", status=1, pass_fds=[fd])
         self.refused(f"--socket-path={self.socket}", "--tap-fd=77", status=1)
 
     def test_a_tap_without_vnet_headers_is_refused(self):

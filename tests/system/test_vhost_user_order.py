@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tapferry-vhost: frames come in the order in which they went, whatever their sizes, and none is lost while buffers lack."""
+"""tapferry-vhost: frames come in the order in which they went, whatever their sizes, and none is lost."""
 import random
 import unittest
 
@@ -38,7 +38,8 @@ class Order(VhostCase):
         made = []
         for _ in range(count):
             if dice.random() < 0.25:
-                made.append(frames.large(frames.TCP, dice.choice([1449, 3000, 9000, 30000, 65000]), 1448, from_guest=False))
+                length = dice.choice([1449, 3000, 9000, 30000, 65000])
+                made.append(frames.large(frames.TCP, length, 1448, from_guest=False))
             else:
                 made.append((bytes(10), frames.numbered(dice.choice([18, 60, 64, 500, 1514]), False)))
         return made
@@ -94,7 +95,8 @@ class Order(VhostCase):
 
     def test_a_guest_s_bursts_keep_their_order_in_any_shape(self):
         dice = random.Random(5)
-        shapes = [{}, {"own_header": True}, {"pieces": [20, 30]}, {"indirect": True}, {"indirect": True, "pieces": [12, 14, 100]}]
+        shapes = [{}, {"own_header": True}, {"pieces": [20, 30]}, {"indirect": True},
+                  {"indirect": True, "pieces": [12, 14, 100]}]
         for guest in self.rings():
             for _ in range(4):
                 burst = [frames.numbered(dice.choice([18, 60, 1514, 5000])) for _ in range(40)]

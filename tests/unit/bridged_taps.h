@@ -84,17 +84,18 @@ class Interfaces {
   Fd socket_;
 };
 
-// What a tap or packet socket has for its reader, until `count` frames came or nothing does any more. Only those from the guest's MAC,
-// 52:54:00:..., since a bridge has things to say, too.
-inline std::vector<Bytes> frames_from(int tap_fd, size_t count, size_t vnet_bytes = 0) {
+using Wanted = std::function<bool(const Bytes& frame)>;
+// From the guest of tests/lib/flow_frames.h; a bridge has things to say by itself, too.
+inline bool is_from_guest(const Bytes& frame) { return get16(frame, 6) == 0x5254 && get32(frame, 8) == 1; }
+
+// What a tap without vnet header or a packet socket has for its reader, until `count` frames came or nothing does any more.
+inline std::vector<Bytes> frames_from(int fd, size_t count, const Wanted& is_wanted = is_from_guest) {
   std::vector<Bytes> frames;
   Bytes buffer(66000);
-  pollfd waited = {tap_fd, POLLIN, 0};
+  pollfd waited = {fd, POLLIN, 0};
   while (frames.size() < count && poll(&waited, 1, 5000) == 1) {
-    const ssize_t bytes = read(tap_fd, buffer.data(), buffer.size());
-    if (bytes >= static_cast<ssize_t>(vnet_bytes + 14) && get16(buffer, vnet_bytes + 6) == 0x5254) {
-      frames.emplace_back(buffer.begin(), buffer.begin() + bytes);
-    }
+    const ssize_t bytes = read(fd, buffer.data(), buffer.size());
+    if (bytes >= 14 && is_wanted(buffer)) frames.emplace_back(buffer.begin(), buffer.begin() + bytes);
   }
   return frames;
 }

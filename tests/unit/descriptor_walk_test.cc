@@ -214,6 +214,17 @@ TEST_F(Walks, ReadableBehindWritableIsRefused) {
             Rule::kReadableAfterWritable);
 }
 
+// DPDK's driver sends such ones.
+TEST_F(Walks, WriteInAPackedIndirectTableThatIsSentMeansNothing) {
+  put(kTable, {packed_descriptor(0, 12, kWrite), packed_descriptor(100, 60), packed_descriptor(200, 8, kWrite)});
+  EXPECT_EQ(rule(packed({packed_descriptor(kTable, 48, kIndirect)})), Rule::kReadableAfterWritable);
+  walk = DescriptorWalk(&memory, true, true);
+  ASSERT_EQ(packed({packed_descriptor(kTable, 48, kIndirect)}), Take::kTaken);
+  EXPECT_EQ(chain.readable_pieces, 3);
+  EXPECT_EQ(chain.readable_bytes, 80U);
+  EXPECT_EQ(chain.writable_pieces, 0);
+}
+
 TEST_F(Walks, ChainsOfFourGigabytesAreRefused) {
   Fd file(memfd_create("large", MFD_CLOEXEC));
   constexpr uint64_t kLarge = 3ULL << 30;

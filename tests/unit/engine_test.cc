@@ -208,6 +208,36 @@ TEST_P(EngineTest, KicksThatWereReplacedAreNotHeard) {
   EXPECT_EQ(look(), 0u);
 }
 
+TEST_P(EngineTest, FramesThatAreLeftAreToldOfIfTheEngineSaysSo) {
+  from_peer("first");
+  from_peer("second");
+  look();
+  EXPECT_EQ(read(1)[0], "first");
+  EXPECT_EQ(look() & kReadyTap, engine_->tells_of_rest() ? unsigned{kReadyTap} : 0u);
+  EXPECT_EQ(read(1)[0], "second");
+}
+
+TEST_P(EngineTest, GlanceSeesWhatHappensWhileFramesStream) {
+  const auto glance = [this] {
+    unsigned seen = 0;
+    for (int i = 0; i < 5; ++i) seen |= engine_->glance(64);
+    return seen;
+  };
+  EXPECT_EQ(read(1)[0], std::to_string(-EAGAIN));
+  EXPECT_EQ(glance(), 0u);
+  from_peer("frame");
+  EXPECT_EQ(glance(), kReadyTap);
+  EXPECT_EQ(glance(), 0u);
+  EXPECT_EQ(read(1)[0], "frame");
+  from_peer("another");
+  EXPECT_EQ(glance(), kReadyTap);
+  signal_eventfd(control_);
+  EXPECT_EQ(glance(), kReadyControl);
+  const uint64_t before = engine_->system_calls();
+  for (int i = 0; i < 64; ++i) engine_->glance(1);
+  EXPECT_LE(engine_->system_calls() - before, 1u);
+}
+
 TEST_P(EngineTest, SleepEndsByTimeOrByWhatIsWatched) {
   EXPECT_EQ(engine_->wait(1000), 0u);
   std::thread waker([this] { eventfd_write(control_.get(), 1); });

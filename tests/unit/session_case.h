@@ -136,12 +136,17 @@ class SessionTest : public testing::Test {
     }
     return memory_.get();
   }
-  PackedSlot* packed_slots(uint32_t index) {
+  // The guest's own view of a ring's memory.
+  uint8_t* ring_memory(uint32_t index) {
     if (mapped_ == nullptr) {
-      mapped_ = static_cast<uint8_t*>(mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd(), 0));
+      mapped_ =
+          static_cast<uint8_t*>(mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd(), 0));
     }
-    return reinterpret_cast<PackedSlot*>(mapped_ + index * 0x10000);
+    return mapped_ + index * 0x10000;
   }
+  PackedSlot* packed_slots(uint32_t index) { return reinterpret_cast<PackedSlot*>(ring_memory(index)); }
+  // A split ring that was used so far.
+  void set_used_index(uint32_t index, uint16_t used) { memcpy(ring_memory(index) + 0x8002, &used, sizeof used); }
   ~SessionTest() override {
     if (mapped_ != nullptr) munmap(mapped_, kMemoryBytes);
   }

@@ -38,6 +38,7 @@ TEST_F(SessionTest, ProtocolFeaturesThatWereNotOfferedEndIt) {
 
 TEST_F(SessionTest, RingStartsWithItsKickAndStopsWhenAskedForItsBase) {
   negotiate();
+  set_used_index(0, 7);
   set_up(0, 7);
   EXPECT_FALSE(queue(0).ring.is_started());
   kick(0);
@@ -59,10 +60,19 @@ TEST_F(SessionTest, RingIsSetUpInAnyOrder) {
 
 TEST_F(SessionTest, RingStartsAgainWhereItWasStopped) {
   negotiate();
+  set_used_index(1, 100);
   start(1, 100);
   const uint32_t base = stopped_at(1);
   done(Request::kSetVringBase, ring(1, base));
   kick(1);
+  EXPECT_EQ(stopped_at(1), 100u);
+}
+
+// DPDK's front-end gives 0 when it has lost its back-end.
+TEST_F(SessionTest, SplitRingGoesOnWhereItWasUsedWhateverBaseIsGiven) {
+  negotiate();
+  set_used_index(1, 100);
+  start(1, 0);
   EXPECT_EQ(stopped_at(1), 100u);
 }
 
@@ -200,6 +210,7 @@ TEST_F(SessionTest, RingWhoseMemoryIsRemovedStopsWithALine) {
 
 TEST_F(SessionTest, RingGoesOnOverANewTableThatHasIt) {
   negotiate();
+  set_used_index(0, 5);
   start(0, 5);
   done(Request::kSetMemTable, table(region()), {memory_fd()});
   EXPECT_TRUE(queue(0).ring.is_started());
