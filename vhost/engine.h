@@ -43,7 +43,8 @@ class Engine {
 
   virtual const char* name() const = 0;  // "io_uring", "epoll"
 
-  // Frames in order; those after the first that could not be written are tried too. At most kMaxBurst.
+  // Frames in order; those after the first that could not be written are tried too, unless that had no room and each is a
+  // call of its own. (So a tap that gets room in the midst of a burst can take a later one first.) At most kMaxBurst.
   virtual void write(std::span<FrameIo> frames) = 0;
   virtual void read(std::span<FrameIo> frames) = 0;
 

@@ -43,7 +43,9 @@ unsigned EpollEngine::wait(int timeout_us) {
   const timespec none = {};
   const timespec* timeout = !is_patient ? &none : timeout_us < 0 ? nullptr : &limit;
   ++system_calls_;
-  const int count = epoll_pwait2(set_.get(), events.data(), events.size(), timeout, nullptr);
+  // Interrupted by what a ring of this thread that was closed leaves to be done, if not by a signal.
+  const int count =
+      retry_on_eintr([&] { return epoll_pwait2(set_.get(), events.data(), events.size(), timeout, nullptr); });
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     if (event.data.u32 != kReadyTap) {

@@ -2,9 +2,11 @@
 #include "vhost/memory.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <sys/stat.h>
 #include <utility>
 
 #include "vhost/guest_access.h"
@@ -43,6 +45,14 @@ Status GuestMemory::add(const RegionSpec& region, Fd fd) {
   if (wraps(region.gpa, region.size) || wraps(region.uva, region.size)) {
     return Error("map", name_of(region), "address and size wrap");
   }
+  struct stat file = {};
+  if (fstat(fd.get(), &file) != 0) return Error::from_errno("look at", name_of(region), errno);
+  for (Mapping& other : mappings_) {
+    if (other.region == region && other.device == file.st_dev && other.inode == file.st_ino) {
+      other.times++;
+      return {};
+    }
+  }
   if (mappings_.size() >= kMaxSlots) {
     return Error("map", name_of(region), "there are " + std::to_string(kMaxSlots) + " regions already");
   }
@@ -56,7 +66,7 @@ Status GuestMemory::add(const RegionSpec& region, Fd fd) {
   SharedMapping memory = TRY(SharedMapping::map(fd, region.mmap_offset, region.size, name_of(region)));
   const auto behind = std::find_if(mappings_.begin(), mappings_.end(),
                                    [&](const Mapping& other) { return other.region.gpa > region.gpa; });
-  mappings_.insert(behind, Mapping{region, std::move(memory)});
+  mappings_.insert(behind, Mapping{region, std::move(memory), file.st_dev, file.st_ino});
   return {};
 }
 
@@ -66,7 +76,7 @@ Status GuestMemory::remove(const RegionSpec& region) {
     return there.gpa == region.gpa && there.size == region.size && there.uva == region.uva;
   });
   if (found == mappings_.end()) return Error("unmap", name_of(region), "there is no such region");
-  mappings_.erase(found);
+  if (--found->times == 0) mappings_.erase(found);
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <sys/types.h>
 #include <sys/uio.h>
 #include <vector>
 
@@ -39,8 +40,10 @@ class GuestMemory {
 
   // Maps the region, shared. Refused: no size, sizes that wrap, an overlap with another region in gpa or in uva, a file that is
   // shorter than offset and size, a table that is full. The descriptor isn't needed afterwards.
+  // The same one once more, of the same file, is only counted: up to version 7.2 QEMU adds and removes each region once for
+  // each queue pair (vhost_user_one_time_request() in hw/virtio/vhost-user.c leaves these requests out).
   Status add(const RegionSpec& region, Fd fd);
-  // Unmaps the region that has this gpa, size and uva.
+  // Unmaps the region that has this gpa, size and uva, if it was removed as often as it was added.
   Status remove(const RegionSpec& region);
   // All of a new table or, with an error, nothing of it; what was mapped before is gone in both cases.
   Status replace(const std::vector<RegionSpec>& regions, std::vector<Fd> fds);
@@ -82,6 +85,9 @@ class GuestMemory {
   struct Mapping {
     RegionSpec region;
     SharedMapping memory;
+    dev_t device = 0;  // and inode: which file it is
+    ino_t inode = 0;
+    unsigned times = 1;                              // that it was added and not removed
     uint8_t* host() const { return memory.data(); }  // of region.gpa
   };
   const Mapping* find_gpa(uint64_t gpa) const;

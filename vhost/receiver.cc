@@ -43,6 +43,7 @@ void Receiver::configure(const FrameRules& rules, const GuestMemory* memory, Dir
   // What waits has the old header.
   if (rules.header_bytes != rules_.header_bytes) forget_waiting();
   rules_ = rules;
+  tap_error_ = 0;
   memory_ = memory;
   log_ = log;
   const bool is_bounded = !rules.has_large_receive && rules.mtu != 0;

@@ -32,6 +32,7 @@ void Sender::configure(const FrameRules& rules) {
                        rules.merge.tcp4 == rules_.merge.tcp4 && rules.merge.tcp6 == rules_.merge.tcp6 &&
                        rules.merge.udp == rules_.merge.udp;
   rules_ = rules;
+  tap_error_ = 0;
   if (is_same) return;
   coalescer_ = rules.merge.any() ? std::make_unique<Coalescer>(rules.merge, rules.header_bytes) : nullptr;
   merged_before_ = {};

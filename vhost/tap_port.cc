@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -69,6 +70,11 @@ Result<TapPort> TapPort::open(Fd fd) {
   // Where it isn't known the header has the host's byte order, which is the same here.
   const int is_little_endian = 1;
   (void)ioctl(fd.get(), TUNSETVNETLE, &is_little_endian);
+
+  // A tap without a limit to what it has in flight never turns a frame away, and takes small ones the shorter way
+  // (tun_can_build_skb() in drivers/net/tun.c). It has none unless somebody has set one.
+  const int no_limit = INT_MAX;
+  (void)ioctl(fd.get(), TUNSETSNDBUF, &no_limit);
 
   TapPort port;
   port.ifname_ = tap.ifname;

@@ -15,7 +15,7 @@ namespace tapferry {
 class TapPort {
  public:
   // Checks that it is a queue of a tap or macvtap with a vnet header (IFF_TAP, IFF_VNET_HDR), makes it non-blocking and the header
-  // little-endian, as VERSION_1 has it, and sets no offloads.
+  // little-endian, as VERSION_1 has it, takes off limits to what it has in flight (TUNSETSNDBUF), and sets no offloads.
   static Result<TapPort> open(Fd fd);
 
   int fd() const { return fd_.get(); }

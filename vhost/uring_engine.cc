@@ -170,20 +170,28 @@ void UringEngine::remove_poll(Poll& poll) {
 }
 
 unsigned UringEngine::wait(int timeout_us) {
-  if (ready_ == 0) reap({});
-  if (ready_ == 0) {
+  reap({});
+  // Not for completions that tell of nothing, as those of polls that were removed.
+  while (ready_ == 0 && timeout_us < 0) {
     post_polls();
-    if (timeout_us <= 0) {
-      enter(timeout_us == 0 ? 0 : 1);
-    } else {
-      __kernel_timespec limit = {.tv_sec = timeout_us / kUsPerS, .tv_nsec = timeout_us % kUsPerS * kNsPerUs};
-      io_uring_cqe* cqe = nullptr;
-      ++system_calls_;
-      (void)io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &limit, nullptr);
-    }
+    enter(1);
     reap({});
   }
+  if (ready_ == 0) look_for(timeout_us);
   return std::exchange(ready_, 0);
+}
+
+void UringEngine::look_for(int timeout_us) {
+  post_polls();
+  if (timeout_us == 0) {
+    enter(0);
+  } else {
+    __kernel_timespec limit = {.tv_sec = timeout_us / kUsPerS, .tv_nsec = timeout_us % kUsPerS * kNsPerUs};
+    io_uring_cqe* cqe = nullptr;
+    ++system_calls_;
+    (void)io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &limit, nullptr);
+  }
+  reap({});
 }
 
 // The kernel says in memory that it has completions to make (IORING_SETUP_TASKRUN_FLAG).
@@ -209,6 +217,7 @@ Status UringEngine::watch_kicks(int rx_fd, int tx_fd) {
   enter(0);
   reap({});
   ++generation_;
+  for (Poll& poll : polls_) poll.is_dead = false;
   const std::array fds = {rx_fd, tx_fd};
   static_assert(kTxKickFile == kRxKickFile + 1);
   ++system_calls_;

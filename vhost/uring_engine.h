@@ -54,6 +54,7 @@ class UringEngine final : public Engine {
   void post_polls();
   bool has_pending_work() const;
   void remove_poll(Poll& poll);
+  void look_for(int timeout_us);
   uint64_t poll_tag(const Poll& poll) const;
   unsigned reap(std::span<FrameIo> frames);
   void note(const io_uring_cqe& cqe);
@@ -68,7 +69,7 @@ class UringEngine final : public Engine {
   io_uring ring_ = {};
   bool is_set_up_ = false;
   int rw_flags_ = 0;
-  unsigned ready_ = 0;          // seen, and not yet told
+  unsigned ready_ = 0;             // seen, and not yet told
   bool tap_may_be_empty_ = false;  // whoever reads it pauses
   uint32_t generation_ = 0;
   std::array<Poll, kPolls> polls_;

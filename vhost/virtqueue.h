@@ -37,7 +37,7 @@ struct VirtqueueConfig {
   bool has_event_idx = false;
   bool has_indirect = false;
   bool is_in_order = false;
-  bool is_send = false;    // the device only reads from it
+  bool is_send = false;  // the device only reads from it
   // As SET_VRING_BASE gives it: an index; packed: avail | avail_wrap << 15 | used << 16 | used_wrap << 31. Of a packed one only
   // the lower half counts: what was taken and not used is taken again, so both are the same, and DPDK's front-end leaves the
   // upper one out.

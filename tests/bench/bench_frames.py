@@ -51,24 +51,24 @@ def two_flows(payload):
     return [_tcp(payload, 1 + i // 2 * payload, port=4000 + i % 2) for i in range(RING)]
 
 
-def large(length, from_guest=True):
-    """A GSO frame of about that many bytes, with segments of a full MTU."""
-    header, frame = vf.large(vf.TCP, length - ETH_IP_TCP, 1448, from_guest=from_guest)
-    return [(header, towards(frame, FAR_MAC) if from_guest else frame, 1)]
+def large(length, to=None):
+    """A GSO frame of about that many bytes, with segments of a full MTU: from the guest, or TO one's MAC."""
+    header, frame = vf.large(vf.TCP, length - ETH_IP_TCP, 1448, from_guest=to is None)
+    return [(header, towards(frame, to or FAR_MAC), 1)]
 
 
-def cut_up(length, count=BATCH):
+def cut_up(length, to, count=BATCH):
     """From the host: one GSO frame that the kernel makes into COUNT frames of LENGTH."""
     size = length - ETH_IP_TCP
     count = min(count, (vf.MAX_IP - 40) // size)
     header, frame = vf.large(vf.TCP, size * count, size, from_guest=False)
-    return [(header, frame, count)]
+    return [(header, towards(frame, to), count)]
 
 
-def single(length):
+def single(length, to):
     """From the host: one frame of LENGTH."""
     frame, _, (start, offset) = vf.packet(vf.TCP, bytes(length - ETH_IP_TCP), from_guest=False, partial=True)
-    return [(vf.header(vf.NEEDS_CSUM, 0, 0, 0, start, offset), frame, 1)]
+    return [(vf.header(vf.NEEDS_CSUM, 0, 0, 0, start, offset), towards(frame, to), 1)]
 
 
 def echo_request(mac):

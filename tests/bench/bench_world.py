@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Where the fast path is measured: interfaces in a namespace of their own, the measured program alone on one core, the traffic
-(vhost_load) and all else on the other.
+(vhost_load) and all else on the other. Contenders are there at the same time and take turns (tests/bench/window.h).
 
     world = World(box)
-    with world.tap() as tap, world.backend(tap) as backend:
-        run = world.load(backend, send=file)            Run: frames, seconds, busy_s
+    def ours(stack, turn):
+        tap = stack.enter_context(world.tap())
+        backend = stack.enter_context(world.backend(tap))
+        return world.load(stack, turn, backend.path, send=file)      a process, whose answer the runs are in
+    runs = world.contest({"ours": ours, "floor": ...})               name -> its runs
 """
 import contextlib
 import dataclasses
@@ -21,10 +24,12 @@ import bench_frames
 import sandbox
 import vhost_case
 import vhost_frames as vf
+from figures import ROUNDS
 
 MEASURED, OTHER = 1, 0  # cores
-WINDOW_MS = int(os.environ.get("WINDOW_MS", "2000"))
-STARTS_S, ENDS_S = 10, 60
+TURN_MS = int(os.environ.get("TURN_MS", "60"))
+RUN_TURNS = int(os.environ.get("RUN_TURNS", "10"))
+STARTS_S, ENDS_S = 10, 300
 TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454d0, 0x400454d8
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 = 1, 2, 4
 
@@ -38,26 +43,41 @@ class Failed(Exception):
 
 @dataclasses.dataclass
 class Run:
+    """Ten turns or so."""
     frames: int
     seconds: float
     busy_s: float  # of the measured core
+    waited_s: float = 0  # in which somebody waited for a core
     events: int = 0
 
-    @property
-    def ns_per_frame(self):
-        """CPU of the measured core."""
-        return self.busy_s * 1e9 / self.frames if self.frames else float("inf")
-
-    @property
-    def per_busy_second(self):
-        return self.frames / self.busy_s
+    def cost(self, share=0.0):
+        """ns of the measured core per frame, but for SHARE, seconds a second that are somebody else's."""
+        return (self.busy_s - share * self.seconds) * 1e9 / self.frames if self.frames else float("inf")
 
     @property
     def rate(self):
         return self.frames / self.seconds
 
 
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """Whose turn it is of how many, and how long one lasts."""
+    index: int = 0
+    count: int = 1
+    turn_ms: int = TURN_MS
+    run_turns: int = RUN_TURNS
+    runs: int = ROUNDS
+
+    def words(self, runs=None):
+        return words_of({"turn": self.index, "turns": self.count, "turn_ms": self.turn_ms, "guard_ms": self.turn_ms // 4,
+                         "run_turns": self.run_turns, "runs": runs or self.runs, "watch_cpu": MEASURED})
+
+
+ENDLESS = 1_000_000  # runs
+
+
 def stay_on(*cores):
+    """What a child does before it is executed."""
     return lambda: os.sched_setaffinity(0, cores)
 
 
@@ -74,9 +94,10 @@ def running(command, core, **options):
             process.stdout.close()
 
 
-def answer_of(process, what):
+def answer_of(process):
+    what = os.path.basename(process.args[0])
     try:
-        out, _ = process.communicate(timeout=ENDS_S + WINDOW_MS / 1000)
+        out, _ = process.communicate(timeout=ENDS_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise Failed(f"{what} doesn't end") from None
@@ -86,7 +107,7 @@ def answer_of(process, what):
 
 
 class World:
-    """One namespace with br0: a tap that is made for each run, and veth0, beyond which the far side drops what it gets."""
+    """One namespace with br0: taps that come and go, and veth0, beyond which the far side drops what it gets."""
 
     def __init__(self, box):
         os.sched_setaffinity(0, {OTHER})
@@ -100,12 +121,12 @@ class World:
         box.bridge("br0")
         sandbox.ip("link", "set", "br0", "type", "bridge", "mcast_snooping", "0")
         box.veth("veth0", "veth1", master="br0")
-        self._run("bridge", "fdb", "add", bench_frames.FAR_MAC.hex(":"), "dev", "veth0", "master", "static")
+        self.run("bridge", "fdb", "add", bench_frames.FAR_MAC.hex(":"), "dev", "veth0", "master", "static")
         self.segments_on_the_way(False)
-        self.numbers = iter(range(1 << 30))
+        self.taps = 0
 
     @staticmethod
-    def _run(*command):
+    def run(*command):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     @staticmethod
@@ -115,21 +136,22 @@ class World:
 
     @contextlib.contextmanager
     def tap(self, bridged=False, queues=1, large=False, address=False):
-        """A fresh one, set up as a backend would for a guest that takes checksums to be completed (LARGE: and GSO frames)."""
-        name = f"bt{next(self.numbers)}"
-        tap = vhost_case.Tap(name, queues)
+        """A fresh one, set up as a backend would for a guest that takes checksums to be completed (LARGE: and GSO frames). Its
+        guest_mac is on no other."""
+        self.taps += 1
+        tap = vhost_case.Tap(f"bt{self.taps}", queues)
+        tap.guest_mac = vf.GUEST_MAC[:4] + struct.pack("!H", self.taps)
         try:
             for fd in tap.fds:
                 fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", 12))
                 fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | (TUN_F_TSO4 | TUN_F_TSO6 if large else 0))
             if bridged:
-                sandbox.ip("link", "set", name, "master", "br0")
-                # The last tap may be there still, and have the entry: the kernel closes an io_uring's files a little later.
-                self._run("bridge", "fdb", "replace", vf.GUEST_MAC.hex(":"), "dev", name, "master", "static")
-                sandbox.eventually(lambda: "state forwarding" in sandbox.ip("-d", "link", "show", name))
+                sandbox.ip("link", "set", tap.name, "master", "br0")
+                self.run("bridge", "fdb", "add", tap.guest_mac.hex(":"), "dev", tap.name, "master", "static")
+                sandbox.eventually(lambda: "state forwarding" in sandbox.ip("-d", "link", "show", tap.name))
             if address:
-                sandbox.ip("addr", "add", f"{ip_text(vf.HOST4)}/24", "dev", name)
-                sandbox.ip("neigh", "add", ip_text(vf.GUEST4), "lladdr", vf.GUEST_MAC.hex(":"), "dev", name)
+                sandbox.ip("addr", "add", f"{ip_text(vf.HOST4)}/24", "dev", tap.name)
+                sandbox.ip("neigh", "add", ip_text(vf.GUEST4), "lladdr", vf.GUEST_MAC.hex(":"), "dev", tap.name)
             yield tap
         finally:
             tap.close()
@@ -139,7 +161,7 @@ class World:
         """tapferry-vhost on the measured core, or on others; a process with `path`, its socket."""
         path = f"{self.box.users['alice'].home}/{tap.name}.sock"
         command = [self.program, f"--socket-path={path}", "--tap-fd=" + ":".join(map(str, tap.fds)), *options]
-        log = open(f"{self.directory}/backend.log", "w+", encoding="utf-8")  # noqa: SIM115
+        log = open(f"{self.directory}/{tap.name}.log", "w+", encoding="utf-8")  # noqa: SIM115
         process = self.box.popen(command, stderr=log, pass_fds=tap.fds, preexec_fn=stay_on(*cores))
         try:
             if not sandbox.eventually(lambda: os.path.exists(path) or process.poll() is not None, STARTS_S):
@@ -154,55 +176,43 @@ class World:
             process.wait(STARTS_S)
             log.close()
 
-    def load_command(self, path=None, features=(), **arguments):
-        """vhost_load; keyword arguments are its options, True stands for one without a value."""
-        command = [os.path.join(sandbox.BUILD, "bench/vhost_load")]
+    @staticmethod
+    def load(stack, turn, path=None, features=PLAIN, runs=None, **arguments):
+        """Starts vhost_load; keyword arguments are its options, True stands for one without a value."""
+        command = [os.path.join(sandbox.BUILD, "bench/vhost_load"), *turn.words(runs), *words_of(arguments)]
         if path:
             command += [f"--socket={path}", "--features=" + ",".join(features)]
-        arguments.setdefault("seconds_ms", WINDOW_MS)
-        return command + words_of(arguments)
+        return stack.enter_context(running(command, OTHER, stdout=subprocess.PIPE, text=True, pass_fds=fds_of(arguments)))
 
-    def load(self, path, features=PLAIN, **arguments):
-        """Runs it to its end; a Run."""
-        with running(self.load_command(path, features, **arguments), OTHER, stdout=subprocess.PIPE, text=True,
-                     pass_fds=fds_of(arguments)) as process:
-            return result_of(answer_of(process, "vhost_load"))
-
-    def floor(self, tap, partner=None, **arguments):
-        """vhost_floor on the measured core to its end, while PARTNER (options of vhost_load) goes on beside it; a Run."""
-        arguments.setdefault("seconds_ms", WINDOW_MS)
-        command = [os.path.join(sandbox.BUILD, "bench/vhost_floor"), f"--tap-fd={tap.fds[0]}", *words_of(arguments)]
-        with contextlib.ExitStack() as stack:
-            if partner is not None:
-                other = self.load_command(**partner, seconds_ms=WINDOW_MS * 10)
-                stack.enter_context(running(other, OTHER, stdout=subprocess.DEVNULL, pass_fds=fds_of(partner)))
-            process = stack.enter_context(running(command, MEASURED, stdout=subprocess.PIPE, text=True,
-                                                  pass_fds=[tap.fds[0], *fds_of(arguments)]))
-            return result_of(answer_of(process, "vhost_floor"))
-
-    def floor_round_trips(self, tap, frames, kick_fd, call_fd, count):
-        """Of vhost_floor as an epoll loop on the measured core: the load's answer."""
-        command = [os.path.join(sandbox.BUILD, "bench/vhost_floor"), f"--tap-fd={tap.fds[0]}", f"--frames={frames}",
-                   "--do=serve", f"--kick-fd={kick_fd}", f"--call-fd={call_fd}", "--seconds-ms=600000"]
-        fds = [tap.fds[0], kick_fd, call_fd]
-        with running(command, MEASURED, stdout=subprocess.DEVNULL, pass_fds=fds):
-            load = self.load_command(kick_fd=kick_fd, call_fd=call_fd, round_trips=count)
-            with running(load, OTHER, stdout=subprocess.PIPE, text=True, pass_fds=fds[1:]) as process:
-                return result_of(answer_of(process, "vhost_load"))
+    def floor(self, stack, turn, tap, partner=None, runs=None, **arguments):
+        """Starts vhost_floor on the measured core, and with it PARTNER, options of a vhost_load."""
+        command = [os.path.join(sandbox.BUILD, "bench/vhost_floor"), f"--tap-fd={tap.fds[0]}", *turn.words(runs),
+                   *words_of(arguments)]
+        if partner is not None:
+            self.load(stack, turn, runs=ENDLESS, **partner)
+        return stack.enter_context(running(command, MEASURED, stdout=subprocess.PIPE, text=True,
+                                           pass_fds=[tap.fds[0], *fds_of(arguments)]))
 
     @staticmethod
-    def beside(command):
-        """That command on the other core, while the body runs."""
-        return running(command, OTHER, stdout=subprocess.DEVNULL)
+    def contest(contenders, **turn):
+        """CONTENDERS: name -> callable that starts one, given an ExitStack and its Turn. Name -> runs as they were told."""
+        with contextlib.ExitStack() as stack:
+            processes = {name: start(stack, Turn(index, len(contenders), **turn))
+                         for index, (name, start) in enumerate(contenders.items())}
+            return {name: answer_of(process)["runs"] for name, process in processes.items()}
 
-    def share_of_load(self, path, backend, **arguments):
+    def alone(self, start, **turn):
+        """The runs of one by itself."""
+        return [Run(**run) for run in self.contest({"": start}, **turn)[""]]
+
+    def share_of_load(self, backend, **arguments):
         """What the load itself takes of the measured core: with a backend that is stopped.  Seconds per second."""
-        command = self.load_command(path, PLAIN, warm_up_ms=500, **arguments)
-        with running(command, OTHER, stdout=subprocess.PIPE, text=True) as process:
+        with contextlib.ExitStack() as stack:
+            process = self.load(stack, Turn(runs=1, turn_ms=200), backend.path, **arguments)
             time.sleep(0.3)  # connecting takes the backend's answers
             backend.send_signal(signal.SIGSTOP)
             try:
-                run = result_of(answer_of(process, "vhost_load"))
+                run = Run(**answer_of(process)["runs"][0])
             finally:
                 backend.send_signal(signal.SIGCONT)
         return run.busy_s / run.seconds
@@ -219,9 +229,3 @@ def words_of(arguments):
 
 def fds_of(arguments):
     return [value for key, value in arguments.items() if key.endswith("_fd") and value is not None]
-
-
-def result_of(answer):
-    if "p50_us" in answer:
-        return answer
-    return Run(**answer)

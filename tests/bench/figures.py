@@ -13,7 +13,7 @@ TIE = 0.05  # less is no difference
 @dataclasses.dataclass
 class Series:
     """The runs of one contender in one comparison."""
-    values: list = dataclasses.field(default_factory=list)
+    values: list
 
     @property
     def median(self):
@@ -21,8 +21,8 @@ class Series:
 
     @property
     def spread(self):
-        """Of the runs, as a share of the median."""
-        return (max(self.values) - min(self.values)) / self.median if self.median else 0.0
+        """Half the distance between the lowest and the highest, as a share of the median."""
+        return (max(self.values) - min(self.values)) / 2 / self.median if self.median else 0.0
 
 
 class Report:
@@ -31,31 +31,26 @@ class Report:
     def __init__(self, path):
         self.path = path
         self.rows = []
+        if os.path.exists(path):
+            os.unlink(path)
 
     def heading(self, text):
         print(f"\n{text}\n", flush=True)
 
-    def compare(self, measure, base, others, bar=None, unit="ns", more_is_better=False, rounds=None):
-        """BASE and each of OTHERS are (name, callable giving a number); they take turns.  A row for each of OTHERS: the ratio is
-        base / other for costs and other / base for rates, so that more is better for the other in both.  BAR is for the first.
-        """
-        contenders = [base, *others]
-        series = {name: Series() for name, _ in contenders}
-        for _ in range(rounds or ROUNDS):
-            for name, run in contenders:
-                series[name].values.append(run())
-        first = series[base[0]]
-        for index, (name, _) in enumerate(others):
-            own = series[name]
+    def compare(self, measure, base, others, bar=None, unit="ns", more_is_better=False):
+        """A row for each of OTHERS, a dictionary of name and values of the runs, against BASE, a pair of them.  The ratio is base /
+        other for costs and other / base for rates, so that more is better for the other in both.  BAR is for the first."""
+        first = Series(base[1])
+        for index, (name, values) in enumerate(others.items()):
+            own = Series(values)
             high, low = (own.median, first.median) if more_is_better else (first.median, own.median)
-            ratio = high / low if low else float("nan")
             row = {"measure": measure, "base": base[0], "base_median": first.median, "base_spread": first.spread,
-                   "other": name, "other_median": own.median, "other_spread": own.spread, "unit": unit, "ratio": ratio,
-                   "bar": bar if index == 0 else None, "base_values": first.values, "other_values": own.values}
+                   "other": name, "other_median": own.median, "other_spread": own.spread, "unit": unit,
+                   "ratio": high / low if low else float("nan"), "bar": bar if index == 0 else None,
+                   "base_values": first.values, "other_values": own.values}
             self.rows.append(row)
             print(self.line(row), flush=True)
         self.save()
-        return series
 
     @staticmethod
     def line(row):
@@ -64,21 +59,21 @@ class Report:
             verdict = f"  bar {row['bar']:.2f} {'reached' if row['ratio'] >= row['bar'] else 'NOT REACHED'}"
         elif abs(row["ratio"] - 1) < TIE:
             verdict = "  (a tie)"
-        return (f"{row['measure']:46.46} {row['base']:>14.14} {row['base_median']:9.1f} ±{row['base_spread'] * 50:2.0f}% "
-                f"{row['other']:>14.14} {row['other_median']:9.1f} ±{row['other_spread'] * 50:2.0f}% {row['unit']:5} "
+        return (f"{row['measure']:42.42} {row['base']:>11.11} {row['base_median']:9.1f} ±{row['base_spread'] * 100:2.0f}% "
+                f"{row['other']:>14.14} {row['other_median']:9.1f} ±{row['other_spread'] * 100:2.0f}% {row['unit']:5} "
                 f"{row['ratio']:6.2f}{verdict}")
 
     def verdict(self, measure, ratio, bar):
         """A ratio made from several rows."""
         self.rows.append({"measure": measure, "ratio": ratio, "bar": bar})
-        print(f"{measure:46.46} {ratio:.2f}  bar {bar:.2f} {'reached' if ratio >= bar else 'NOT REACHED'}", flush=True)
+        print(f"{measure:42.42} {ratio:.2f}  bar {bar:.2f} {'reached' if ratio >= bar else 'NOT REACHED'}", flush=True)
         self.save()
 
     def note(self, measure, **figures):
         """Figures that aren't compared with others."""
         self.rows.append({"measure": measure, **figures})
         text = ", ".join(f"{key} {value:.1f}" if isinstance(value, float) else f"{key} {value}" for key, value in figures.items())
-        print(f"{measure:46.46} {text}", flush=True)
+        print(f"{measure:42.42} {text}", flush=True)
         self.save()
 
     def save(self):

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 
-import bench_frames
 import sandbox
 import vhost
-from bench_world import MEASURED, OTHER, PLAIN, STARTS_S, Failed, World
+from bench_world import MEASURED, OTHER, STARTS_S, Failed, Run, World
 
 TAP = "dtap0"
 OPTIONS = ["--no-pci", "--no-telemetry", "--no-huge", "-m", "512", "-l", f"{OTHER},{MEASURED}", "--main-lcore", str(OTHER),
@@ -18,7 +18,7 @@ FORWARDING = ["--total-num-mbufs=16384", "--nb-cores=1", "--forward-mode=io", "-
 
 @contextlib.contextmanager
 def backend(world, bridged=False):
-    """testpmd as a vhost-user back-end on TAP; gives its socket."""
+    """testpmd as a vhost-user back-end on TAP; gives its socket and its process id."""
     path = f"{world.directory}/dpdk.sock"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
@@ -34,8 +34,9 @@ def backend(world, bridged=False):
                 raise Failed("testpmd: " + " / ".join(log.read().splitlines()[-3:]))
             if bridged:
                 sandbox.ip("link", "set", TAP, "master", "br0")
-            yield path
+            yield path, process.pid
         finally:
+            process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
                 process.wait(STARTS_S)
@@ -52,20 +53,12 @@ def _is_up():
     return True
 
 
-def frames_taken():
-    with open(f"/sys/class/net/{TAP}/statistics/rx_packets", encoding="ascii") as file:
-        return int(file.read())
-
-
-def send(world, file, bridged=False, rate=None):
-    """A Run whose frames are those that came out of the tap."""
-    with backend(world, bridged) as path:
-        before = frames_taken()
-        run = world.load(path, PLAIN, send=file, rate=rate, warm_up_ms=1000)
-        taken = frames_taken() - before
-    if not run.frames or taken < run.frames / 2:
-        raise Failed(f"DPDK's tap had {taken} of {run.frames} frames")
-    return run
+def send(world, file, bridged=False, **arguments):
+    """A contender of World.contest(). testpmd is stopped while others have their turn."""
+    def start(stack, turn):
+        path, pid = stack.enter_context(backend(world, bridged))
+        return world.load(stack, turn, path, send=file, stop_pid=pid, **arguments)
+    return start
 
 
 def run(box, report):
@@ -74,16 +67,18 @@ def run(box, report):
         return
     world = World(box)
     measures = vhost.Measures(world, report)
+    share = measures.share()
     report.heading("Against DPDK net_vhost + net_tap, guest to host: frames per second of a busy core")
     for length, bar in ((64, 1.3), (1514, 1.6)):
-        file = world.files.get(f"plain{length}", lambda n=length: bench_frames.plain(n))
+        file = measures.of.plain(length)
         for bridged in (False, True):
-            where = "bridged" if bridged else "unbridged"
+            measure = f"send {length} B, {vhost.place(bridged)}"
             try:
-                report.compare(f"send {length} B, {where}",
-                               ("DPDK", lambda f=file, b=bridged: send(world, f, b).rate / 1000),
-                               [("ours", lambda f=file, b=bridged: 1e6 / measures.send(f, *vhost.SINGLE, bridged=b))],
-                               bar=None if bridged else bar, unit="kpps", more_is_better=True)
+                runs = world.contest({"DPDK": send(world, file, bridged), "ours": measures.of.send(file, *vhost.SINGLE, bridged=bridged)})
             except (Failed, OSError) as error:
-                report.failed(f"DPDK, {length} B", error)
+                report.failed(measure, error)
+                continue
+            theirs = [Run(**run).rate / 1000 for run in runs["DPDK"]]
+            ours = [1e6 / Run(**run).cost(share) for run in runs["ours"]]
+            report.compare(measure, ("DPDK", theirs), {"ours": ours}, None if bridged else bar, "kpps", more_is_better=True)
     box.delete_links()

@@ -82,7 +82,7 @@ void writev_one(Floor* floor) {
 }
 
 void write_loop(Floor* floor, Window* window, bool has_own_header) {
-  while (window->is_open(Clock::now(), floor->frames)) {
+  while (window->is_open(floor->frames)) {
     if (has_own_header) {
       for (unsigned i = 0; i < kLook; ++i) writev_one(floor);
     } else {
@@ -102,7 +102,7 @@ bool read_one(Floor* floor) {
 void read_loop(Floor* floor, Window* window) {
   constexpr int kLookMs = 10;
   pollfd waiting = {floor->tap_fd, POLLIN, 0};
-  while (window->is_open(Clock::now(), floor->frames, floor->calls)) {
+  while (window->is_open(floor->frames, floor->calls)) {
     for (unsigned i = 0; i < kLook; ++i) {
       if (read_one(floor)) continue;
       ++floor->calls;
@@ -123,7 +123,7 @@ void serve(Floor* floor, Window* window, int kick_fd, int call_fd) {
   watch(set.get(), floor->tap_fd);
   if (kick_fd >= 0) watch(set.get(), kick_fd);
   std::array<epoll_event, 4> events = {};
-  while (window->is_open(Clock::now(), floor->frames, floor->calls)) {
+  while (window->is_open(floor->frames, floor->calls)) {
     const int count = epoll_wait(set.get(), events.data(), events.size(), kLookMs);
     ++floor->calls;
     for (int i = 0; i < count; ++i) {
@@ -158,7 +158,7 @@ void engine_loop(Floor* floor, Window* window, const std::string& choice, unsign
   std::array<FrameIo, kMaxBurst> frames = {};
   std::array<iovec, kMaxBurst> pieces = {};
   if (burst == 0 || burst > kMaxBurst) Arguments::fail("--burst", "not 1 to 64");
-  while (window->is_open(Clock::now(), floor->frames, engine->system_calls())) {
+  while (window->is_open(floor->frames, engine->system_calls())) {
     for (unsigned done = 0; done < kLook; done += burst) {
       for (unsigned i = 0; i < burst; ++i) {
         const unsigned index = floor->take();

@@ -16,7 +16,7 @@ import sandbox
 from bench_world import STARTS_S, Failed, World
 from figures import ROUNDS
 
-SECONDS = max(1, int(os.environ.get("WINDOW_MS", "2000")) // 500)
+SECONDS = int(os.environ.get("STREAM_SECONDS", "4"))
 GIB = 1 << 30
 QEMU = "10.0"
 DEVICE = f"virtio-net-pci,netdev=n,mac={guest.GUEST_MAC},romfile="

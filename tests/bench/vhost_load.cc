@@ -8,7 +8,7 @@
 //   --kick-fd=N [--call-fd=N]         in its place: asks vhost_floor --do=serve to write, by a count of frames
 //   --into=INTERFACE --packets=FILE   the host sends FILE's frames there
 //   --rate=N                          frames a second, evenly, instead of as many as go
-//   --round-trips=N                   one frame in flight: sends it, sleeps until one comes back, N times; prints times
+//   --round-trips                     one frame in flight: sends it, sleeps until one comes back; prints times
 //
 // Frames count when the backend has used them (sent) or when their buffers came back (received: --buffers-per-frame=1). Prints one
 // line of JSON when its window (tests/bench/window.h) is over.
@@ -32,13 +32,17 @@ class Pace {
   explicit Pace(uint64_t rate) : rate_(static_cast<double>(rate)), begin_(Clock::now()) {}
   bool is_set() const { return rate_ > 0; }
   unsigned due(Clock::time_point now) {
-    const auto by_now = static_cast<uint64_t>(seconds_between(begin_, now) * rate_);
+    // Not what a time of others left undone.
+    constexpr double kBehindS = 0.002;
+    auto by_now = static_cast<uint64_t>(seconds_between(begin_, now) * rate_);
+    if (seconds_between(asked_, now) > kBehindS) given_ = by_now;
+    asked_ = now;
     return static_cast<unsigned>(by_now - std::exchange(given_, by_now));
   }
 
  private:
   double rate_;
-  Clock::time_point begin_;
+  Clock::time_point begin_, asked_;
   uint64_t given_ = 0;
 };
 
@@ -82,8 +86,8 @@ void send_all_that_goes(Load* load) {
 }
 
 // One round of everything.
-void step(Load* load, Pace* pace, Clock::time_point now) {
-  const unsigned due = pace->is_set() ? pace->due(now) : 0;
+void step(Load* load, Pace* pace) {
+  const unsigned due = pace->is_set() ? pace->due(Clock::now()) : 0;
   if (load->packets != nullptr) {
     for (unsigned i = 0; i < (pace->is_set() ? due : 1); ++i) load->injected += load->packets->send_one();
   }
@@ -98,11 +102,7 @@ void step(Load* load, Pace* pace, Clock::time_point now) {
 
 void flow(Load* load, uint64_t rate, Window window) {
   Pace pace(rate);
-  for (;;) {
-    const auto now = Clock::now();
-    if (!window.is_open(now, load->frames(), load->injected)) break;
-    step(load, &pace, now);
-  }
+  while (window.is_open(load->frames(), load->injected)) step(load, &pace);
   window.report();
 }
 
@@ -127,18 +127,33 @@ void round_trip(Load* load) {
   }
 }
 
-void round_trips(Load* load, uint64_t count) {
-  constexpr uint64_t kWarmUp = 200;
+double at_share(std::vector<double>* times, double share) {
+  if (times->empty()) return 0;
+  const auto place = times->begin() + static_cast<ptrdiff_t>(share * static_cast<double>(times->size() - 1));
+  std::nth_element(times->begin(), place, times->end());
+  return *place;
+}
+
+void round_trips(Load* load, Window window) {
   constexpr double kUs = 1e6;
-  std::vector<double> times;
-  for (uint64_t i = 0; i < count + kWarmUp; ++i) {
+  constexpr double kHalf = 0.5, kMost = 0.99;
+  std::vector<std::vector<double>> runs;
+  uint64_t count = 0;
+  while (window.is_open(count)) {
     const auto begin = Clock::now();
     round_trip(load);
-    if (i >= kWarmUp) times.push_back(seconds_between(begin, Clock::now()) * kUs);
+    ++count;
+    const auto run = window.run();
+    if (!run) continue;
+    if (runs.size() <= *run) runs.resize(*run + 1);
+    runs[*run].push_back(seconds_between(begin, Clock::now()) * kUs);
   }
-  std::sort(times.begin(), times.end());
-  printf("{\"p50_us\": %.3f, \"p99_us\": %.3f, \"round_trips\": %zu}\n", times[times.size() / 2],
-         times[times.size() * 99 / 100], times.size());
+  printf("{\"runs\": [");
+  for (size_t i = 0; i < runs.size(); ++i) {
+    printf("%s{\"p50_us\": %.3f, \"p99_us\": %.3f, \"round_trips\": %zu}", i == 0 ? "" : ", ",
+           at_share(&runs[i], kHalf), at_share(&runs[i], kMost), runs[i].size());
+  }
+  printf("]}\n");
 }
 
 int run(Arguments arguments) {
@@ -166,10 +181,10 @@ int run(Arguments arguments) {
   }
   if (!into.empty()) load.packets = std::make_unique<PacketSender>(into, packets);
   const uint64_t rate = arguments.number("rate", 0);
-  const uint64_t trips = arguments.number("round-trips", 0);
+  const bool is_one_by_one = arguments.has("round-trips");
   const Window window(&arguments);
   arguments.check_all_known();
-  trips != 0 ? round_trips(&load, trips) : flow(&load, rate, window);
+  is_one_by_one ? round_trips(&load, window) : flow(&load, rate, window);
   return 0;
 }
 

@@ -8,7 +8,7 @@ import bench_frames
 import sandbox
 import vhost
 import vhost_dpdk
-from bench_world import PLAIN, Failed, World
+from bench_world import Failed, World
 
 DIRECTORY = os.environ.get("PLOTS", os.path.join(sandbox.BUILD, "bench"))
 RATES = (1, 10_000, 50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000, 2_400_000)
@@ -27,41 +27,32 @@ plot {plots}
 STYLE = "with linespoints pointtype 7 pointsize 0.5 linewidth 1.5"
 
 
-def share(run):
-    return run.rate / 1000, 100 * run.busy_s / run.seconds
-
-
 class Curves:
     """For each contender the points (thousands of frames a second, percent of the core)."""
 
-    def __init__(self, world, measures):
-        self.world, self.measures = world, measures
-        self.out = world.files.get("plain64", lambda: bench_frames.plain(64))
-        self.into = world.files.get("single64", lambda: bench_frames.single(64))
+    def __init__(self, world):
+        self.world, self.of = world, vhost.Contenders(world)
+        self.out = self.of.plain(64)
+
+    def point(self, start):
+        runs = self.world.alone(start, runs=3, **vhost.SLOW)
+        seconds = sum(run.seconds for run in runs)
+        return sum(run.frames for run in runs) / seconds / 1000, 100 * sum(run.busy_s for run in runs) / seconds
 
     def send_ours(self, rate):
-        with self.world.tap() as tap, self.world.backend(tap, *vhost.SINGLE) as backend:
-            return share(self.world.load(backend.path, PLAIN, send=self.out, rate=rate))
+        return self.point(self.of.send(self.out, *vhost.SINGLE, rate=rate))
 
     def send_loop(self, rate):
-        kick = os.eventfd(0, os.EFD_NONBLOCK)
-        try:
-            with self.world.tap() as tap:
-                return share(self.world.floor(tap, {"kick_fd": kick, "rate": rate}, do="serve", frames=self.out, kick_fd=kick))
-        finally:
-            os.close(kick)
+        return self.point(self.of.send_loop(self.out, rate))
 
     def send_dpdk(self, rate):
-        return share(vhost_dpdk.send(self.world, self.out, rate=rate))
+        return self.point(vhost_dpdk.send(self.world, self.out, rate=rate))
 
     def receive_ours(self, rate):
-        with self.world.tap() as tap, self.world.backend(tap) as backend:
-            return share(self.world.load(backend.path, PLAIN, into=tap.name, packets=self.into, rate=rate))
+        return self.point(self.of.receive(bench_frames.single, 64, rate=rate))
 
     def receive_loop(self, rate):
-        with self.world.tap() as tap:
-            return share(self.world.floor(tap, {"into": tap.name, "packets": self.into, "rate": rate}, do="serve",
-                                          frames=self.out))
+        return self.point(self.of.receive_floor(bench_frames.single, 64, rate=rate))
 
 
 def points(report, name, function, rates):
@@ -96,7 +87,7 @@ def run(box, report):
         report.failed("plots", Failed("gnuplot isn't installed"))
         return
     world = World(box)
-    curves = Curves(world, vhost.Measures(world, report))
+    curves = Curves(world)
     report.heading("CPU against rate: points are (thousands of frames a second, % of a core)")
     sending = {"tapferry-vhost": points(report, "send, ours", curves.send_ours, RATES),
                "epoll loop": points(report, "send, epoll loop", curves.send_loop, RATES)}

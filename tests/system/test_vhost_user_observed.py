@@ -123,9 +123,13 @@ class Observed(VhostCase):
     def test_capture_that_cannot_grow_ends_and_the_session_goes_on(self):
         path = f"{self.directory}/small.pcap"
         self.addCleanup(os.unlink, path)
-        backend = self.backend(f"--pcap={path}")
         # Its standard error is a file, too, and has room for some lines.
-        resource.prlimit(backend.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            backend = self.backend(f"--pcap={path}")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         guest = self.guest()
         for _ in range(3):
             self.exchange(guest)

@@ -108,6 +108,22 @@ TEST_F(Memory, OverlapsAreRefusedInEitherAddress) {
   EXPECT_EQ(memory.slots(), 2U);
 }
 
+// QEMU 7.2 does so, once for each queue pair.
+TEST_F(Memory, ARegionThatIsAddedTwiceGoesWhenItIsRemovedTwice) {
+  const Fd file = file_of(2);
+  const RegionSpec region = {0x10000, kPage, 0x70000, 0};
+  ASSERT_EQ(reason(memory.add(region, Fd(dup(file.get())))), "");
+  ASSERT_EQ(reason(memory.add(region, Fd(dup(file.get())))), "");
+  EXPECT_EQ(memory.slots(), 1U);
+  EXPECT_NE(reason(memory.add(region, file_of(2))), "") << "another file";
+  EXPECT_NE(reason(memory.add({0x10000, kPage, 0x70000, kPage}, Fd(dup(file.get())))), "") << "another part of it";
+  EXPECT_EQ(reason(memory.remove(region)), "");
+  EXPECT_NE(memory.at_gpa(0x10000, kPage), nullptr);
+  EXPECT_EQ(reason(memory.remove(region)), "");
+  EXPECT_EQ(memory.at_gpa(0x10000, 1), nullptr);
+  EXPECT_NE(reason(memory.remove(region)), "");
+}
+
 TEST_F(Memory, HasAsManySlotsAsItSays) {
   const Fd file = file_of(1);
   for (uint64_t i = 0; i < GuestMemory::kMaxSlots; i++) {

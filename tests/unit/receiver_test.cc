@@ -112,6 +112,31 @@ TEST_P(MergingReceiverTest, LargeFramesAmongSmallOnesKeepTheOrder) {
   pair_.expect_sound();
 }
 
+TEST_P(MergingReceiverTest, LargeFrameInABurstMovesOnThoseBehindIt) {
+  unsigned number = 0;
+  pair_.post(60, 1100);
+  const auto expect = [&](const std::vector<size_t>& sizes) {
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      ASSERT_TRUE(pair_.host_sends(frame_text(number + static_cast<unsigned>(i), sizes[i])));
+    }
+    run_all();
+    for (const size_t bytes : sizes) ASSERT_TRUE(pair_.guest_gets(true) == frame_text(number++, bytes)) << number;
+  };
+  expect(std::vector<size_t>(40, 500));  // bursts are long from here on
+  // One in so many that it isn't taken for a stream of large ones.
+  std::vector<size_t> sizes(40, 700);
+  for (const size_t place : {size_t{0}, size_t{17}, size_t{39}}) {
+    for (const size_t bytes : {size_t{1089}, size_t{3000}, size_t{9000}}) {
+      sizes.assign(40, 700);
+      sizes[place] = bytes;
+      expect(sizes);
+    }
+  }
+  EXPECT_GT(counters_.moved_frames.get(), 0u);
+  EXPECT_EQ(counters_.frames.get(), 40u + 9 * 40);
+  pair_.expect_sound();
+}
+
 TEST_P(MergingReceiverTest, StreamOfLargeFramesIsReadIntoPlaceWithoutCopies) {
   pair_.post(64, 4096);
   uint64_t moved = 0;

@@ -149,7 +149,8 @@ TEST_P(SenderTest, FramesThatFoundNoRoomAreTheGuestsAgainWhenItParks) {
   sender_->give_back(queue_);
   const unsigned done = pair_.driver_->reap_sent();
   const uint64_t sent = counters_.tx.frames.get();
-  EXPECT_EQ(done, sent + drops(Drop::kOther));
+  EXPECT_EQ(done, sent);
+  EXPECT_GT(sent, 0u);
   const uint32_t base = queue_.ring.stop();
   pair_.start(&queue_, pair_.driver_->tx(), base);
   unsigned got = 0;
@@ -158,7 +159,8 @@ TEST_P(SenderTest, FramesThatFoundNoRoomAreTheGuestsAgainWhenItParks) {
       EXPECT_EQ(text, frame_text(got++, 1500));
     }
   } while (run_all() == Progress::kBlocked || got < counters_.tx.frames.get());
-  EXPECT_EQ(got + drops(Drop::kOther), 60u);
+  EXPECT_EQ(got, 60u);
+  EXPECT_EQ(drops(Drop::kOther), 0u);
   pair_.driver_->reap_sent();
   EXPECT_EQ(pair_.driver_->tx().outstanding(), 0u);
   pair_.expect_sound();

@@ -139,8 +139,7 @@ class SessionTest : public testing::Test {
   // The guest's own view of a ring's memory.
   uint8_t* ring_memory(uint32_t index) {
     if (mapped_ == nullptr) {
-      mapped_ =
-          static_cast<uint8_t*>(mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd(), 0));
+      mapped_ = static_cast<uint8_t*>(mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd(), 0));
     }
     return mapped_ + index * 0x10000;
   }

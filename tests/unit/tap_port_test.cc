@@ -2,6 +2,7 @@
 #include "vhost/tap_port.h"
 
 #include <array>
+#include <climits>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
@@ -19,12 +20,16 @@ TEST(TapPort, QueueOfATapIsMadeReady) {
   TapCase::run([](TapCase& self) {
     ASSERT_TRUE(set_nonblocking(self.fd.get(), false).is_ok());
     TapCase::command("ip link set tap7 mtu 9000");
+    int limit = 10000;
+    ASSERT_EQ(ioctl(self.fd.get(), TUNSETSNDBUF, &limit), 0);
     const TapPort port = TapPort::open(std::move(self.fd)).value();
     EXPECT_EQ(port.ifname(), "tap7");
     EXPECT_EQ(port.mtu(), 9000u);
     EXPECT_TRUE(fcntl(port.fd(), F_GETFL) & O_NONBLOCK);
     ASSERT_TRUE(port.set_header_bytes(12).is_ok());
     EXPECT_EQ(describe_tap_queue(port.fd()).value().vnet_hdr_sz, 12u);
+    ASSERT_EQ(ioctl(port.fd(), TUNGETSNDBUF, &limit), 0);
+    EXPECT_EQ(limit, INT_MAX);
   });
 }
 
