@@ -210,7 +210,9 @@ void let_go(const Supervisor& supervisor) {
   }
   close_range(next, ~0U, 0);
   const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO}) dup2(null.get(), fd);
+  dup2(null.get(), STDIN_FILENO);
+  // What tapferry-vhost prints when it is asked to (SIGUSR1) isn't the command's output.
+  dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
 }  // namespace

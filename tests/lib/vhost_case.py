@@ -49,7 +49,7 @@ class Tap:
             self.fds.append(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
             # A ring of io_uring lets go of its files some time after its process has ended.
             if not sandbox.eventually(lambda: self._attach(name, flags)):
-                raise AssertionError(f"{name} is busy")
+                raise AssertionError(f"{name} is busy, or can't be had")
         with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w",
                                                           encoding="ascii") as file:
             file.write("1")
@@ -59,7 +59,8 @@ class Tap:
         try:
             fcntl.ioctl(self.fds[-1], TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         except OSError as error:
-            if error.errno != errno.EBUSY:
+            # EINVAL: it is there still, and has another number of queues.
+            if error.errno not in (errno.EBUSY, errno.EINVAL):
                 raise
             return False
         return True

@@ -310,7 +310,7 @@ class Readme(HelperCase):
         return result.stdout
 
     def test_commands_work_as_they_stand(self):
-        install, bridge, ask, macvtap, qemu = code_blocks("README.md", "sh")
+        install, bridge, ask, macvtap, vhost_user, qemu = code_blocks("README.md", "sh")
         alice = self.box.users["alice"]
         member = sandbox.User(alice.name, alice.uid, alice.gid, (*alice.groups, self.kvm))
         self.done(install)
@@ -327,6 +327,7 @@ class Readme(HelperCase):
         with open("/etc/tapferry/policy.conf", "a", encoding="utf-8") as policy:
             policy.write(re.search(r"`(allow macvtap=.*?)` in the policy", read("README.md"))[1] + "\n")
         self.assertIn("tapferry0", self.done(macvtap, member))
+        self.assertIn("vhost-user", self.done(vhost_user, member))
         self.assertIn("helper=/usr/local/libexec/tapferry-helper,br=br0", self.done(qemu, member))
         self.assertIn("refused", self.shell(ask.splitlines()[0], "bob").stdout, "bob isn't in the group")
         self.assertEqual(links.taps(), [])
