@@ -52,7 +52,8 @@ class Engine {
   // ready and not used up is not told again.
   virtual unsigned wait(int timeout_us) = 0;
   // Looks by the way, while frames stream: `frames` were moved since the last time. Costs nothing, or a system call now and then.
-  virtual unsigned glance(unsigned frames) = 0;
+  // Whoever knows that the tap has more needn't ask for it (`wants_tap`).
+  virtual unsigned glance(unsigned frames, bool wants_tap) = 0;
   // wait() tells of a tap that was read since it last told, and has more: whoever reads needn't go on until -EAGAIN.
   virtual bool tells_of_rest() const = 0;
   // The eventfds of the two queues, -1 for none; watched from now on instead of those before, and reported once at once.

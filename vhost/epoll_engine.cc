@@ -63,7 +63,7 @@ unsigned EpollEngine::wait(int timeout_us) {
   return std::exchange(ready_, 0);
 }
 
-unsigned EpollEngine::glance(unsigned frames) {
+unsigned EpollEngine::glance(unsigned frames, bool /*wants_tap*/) {
   frames_since_look_ += frames;
   if (frames_since_look_ < kLookFrames) return std::exchange(ready_, 0);
   frames_since_look_ = 0;

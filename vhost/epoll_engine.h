@@ -16,7 +16,7 @@ class EpollEngine final : public Engine {
   void write(std::span<FrameIo> frames) override;
   void read(std::span<FrameIo> frames) override;
   unsigned wait(int timeout_us) override;
-  unsigned glance(unsigned frames) override;
+  unsigned glance(unsigned frames, bool wants_tap) override;
   bool tells_of_rest() const override { return false; }
   Status watch_kicks(int rx_fd, int tx_fd) override;
   void want_tap_out() override;

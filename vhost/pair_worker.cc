@@ -130,7 +130,7 @@ void PairWorker::turn() {
   count_calls();
   if (moved != 0) {
     idle_since_.reset();
-    note(engine_->glance(moved));
+    note(engine_->glance(moved, !tap_has_frames_));
     return;
   }
   if (options_.busy_poll_us != 0 && spins()) return;

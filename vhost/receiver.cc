@@ -29,6 +29,10 @@ constexpr unsigned kLoneFrames = 8;
 
 constexpr uint32_t kEthernetAndTags = 14 + 8;
 
+bool is_next(const iovec& piece, const iovec& next) {
+  return static_cast<uint8_t*>(piece.iov_base) + piece.iov_len == next.iov_base;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Receiver>> Receiver::make(Engine* engine, QueueCounters* counters, FrameTap* frame_tap) {
@@ -181,7 +185,8 @@ void Receiver::adapt(unsigned asked, unsigned got, unsigned large) {
   }
 }
 
-// Pieces of heads from `first` on that hold the longest frame, or of all there are, and slot 0. Returns how many heads.
+// Pieces of heads from `first` on that hold the longest frame, or of all there are, and slot 0. Returns how many heads. Drivers
+// cut buffers one after the other from larger memory, and what is one piece to us is one to the kernel.
 unsigned Receiver::prepare_window(unsigned first, uint64_t* bytes) {
   constexpr unsigned kAhead = 16;
   unsigned pieces = 0;
@@ -191,8 +196,13 @@ unsigned Receiver::prepare_window(unsigned first, uint64_t* bytes) {
     if (first + count == heads_.count() && heads_.fill(*ring_, first + count + kAhead) == first + count) break;
     const Chain& head = heads_[first + count];
     if (pieces + head.writable_pieces >= window_.size()) break;
-    std::copy_n(head.pieces, head.writable_pieces, &window_[pieces]);
-    pieces += head.writable_pieces;
+    for (const iovec& piece : std::span(head.pieces, head.writable_pieces)) {
+      if (pieces != 0 && is_next(window_[pieces - 1], piece)) {
+        window_[pieces - 1].iov_len += piece.iov_len;
+      } else {
+        window_[pieces++] = piece;
+      }
+    }
     *bytes += head.writable_bytes;
     ++count;
   }

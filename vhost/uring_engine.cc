@@ -85,7 +85,6 @@ void UringEngine::read(std::span<FrameIo> frames) {
   } else {
     system_calls_ += read_burst(options_.tap_fd, frames);
   }
-  tap_may_be_empty_ = frames.size() == 1 || frames.back().result == -EAGAIN;
 }
 
 // A ring that can't be entered any more would leave frames' memory named in it, so there is no going on.
@@ -201,10 +200,9 @@ bool UringEngine::has_pending_work() const {
   return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
-// Without a poll on a tap that is being read: it would tell just that there are frames.
-unsigned UringEngine::glance(unsigned /*frames*/) {
+unsigned UringEngine::glance(unsigned /*frames*/, bool wants_tap) {
   for (Poll& poll : polls_) {
-    if (poll.told != kReadyTap || tap_may_be_empty_) post(poll);
+    if (poll.told != kReadyTap || wants_tap) post(poll);
   }
   if (io_uring_sq_ready(&ring_) != 0 || has_pending_work()) enter(0);
   reap({});

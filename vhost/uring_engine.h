@@ -27,7 +27,7 @@ class UringEngine final : public Engine {
   void write(std::span<FrameIo> frames) override;
   void read(std::span<FrameIo> frames) override;
   unsigned wait(int timeout_us) override;
-  unsigned glance(unsigned frames) override;
+  unsigned glance(unsigned frames, bool wants_tap) override;
   bool tells_of_rest() const override { return true; }
   Status watch_kicks(int rx_fd, int tx_fd) override;
   void want_tap_out() override;
@@ -69,8 +69,7 @@ class UringEngine final : public Engine {
   io_uring ring_ = {};
   bool is_set_up_ = false;
   int rw_flags_ = 0;
-  unsigned ready_ = 0;             // seen, and not yet told
-  bool tap_may_be_empty_ = false;  // whoever reads it pauses
+  unsigned ready_ = 0;  // seen, and not yet told
   uint32_t generation_ = 0;
   std::array<Poll, kPolls> polls_;
   uint64_t system_calls_ = 0;

@@ -71,13 +71,13 @@ def single(length, to):
     return [(vf.header(vf.NEEDS_CSUM, 0, 0, 0, start, offset), towards(frame, to), 1)]
 
 
-def echo_request(mac):
-    """From the guest to the tap's own address, which is vf.HOST4."""
+def echo_request(mac, guest_mac, own, guest):
+    """From the guest to the tap's OWN address."""
     icmp = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(22)
     icmp = icmp[:2] + struct.pack("!H", ~vf.folded(icmp) & 0xffff) + icmp[4:]
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0x4000, 64, 1, 0) + vf.GUEST4 + vf.HOST4
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0x4000, 64, 1, 0) + guest + own
     ip = ip[:10] + struct.pack("!H", ~vf.folded(ip) & 0xffff) + ip[12:]
-    return [(vf.header(), mac + vf.GUEST_MAC + struct.pack("!H", 0x0800) + ip + icmp, 1)]
+    return [(vf.header(), mac + guest_mac + struct.pack("!H", 0x0800) + ip + icmp, 1)]
 
 
 class Files:

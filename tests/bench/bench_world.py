@@ -132,7 +132,18 @@ class World:
     @staticmethod
     def segments_on_the_way(on):
         """Whether the far side takes no GSO frames, so that the kernel cuts them up."""
-        sandbox.ip("link", "set", "veth0", "gso_max_segs", "1" if on else "65535")
+        sandbox.ip("link", "set", "veth0", "gso_max_size", "1000" if on else "65536")
+
+    def copier(self, target):
+        """An interface that sends what it gets 16 times to TARGET: a core that makes large frames is no faster than one that reads
+        them, and what passes through memory on the way is most of the cost then."""
+        name = f"c-{target}"
+        if not os.path.exists(f"/sys/class/net/{name}"):
+            self.box.veth(name, f"d-{target}")
+            self.run("tc", "qdisc", "add", "dev", name, "clsact")
+            self.run("tc", "filter", "add", "dev", name, "egress", "u32", "match", "u32", "0", "0",
+                     *["action", "mirred", "egress", "mirror", "dev", target] * 16)
+        return name
 
     @contextlib.contextmanager
     def tap(self, bridged=False, queues=1, large=False, address=False):
@@ -145,15 +156,20 @@ class World:
             for fd in tap.fds:
                 fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", 12))
                 fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | (TUN_F_TSO4 | TUN_F_TSO6 if large else 0))
+            if large:  # what waits is 65 MB else, beyond every cache
+                sandbox.ip("link", "set", tap.name, "txqueuelen", "64")
             if bridged:
                 sandbox.ip("link", "set", tap.name, "master", "br0")
                 self.run("bridge", "fdb", "add", tap.guest_mac.hex(":"), "dev", tap.name, "master", "static")
                 sandbox.eventually(lambda: "state forwarding" in sandbox.ip("-d", "link", "show", tap.name))
             if address:
-                sandbox.ip("addr", "add", f"{ip_text(vf.HOST4)}/24", "dev", tap.name)
-                sandbox.ip("neigh", "add", ip_text(vf.GUEST4), "lladdr", vf.GUEST_MAC.hex(":"), "dev", tap.name)
+                tap.addresses = [bytes((10, 77, self.taps, host)) for host in (1, 2)]  # its own and the guest's
+                sandbox.ip("addr", "add", f"{ip_text(tap.addresses[0])}/24", "dev", tap.name)
+                sandbox.ip("neigh", "add", ip_text(tap.addresses[1]), "lladdr", tap.guest_mac.hex(":"), "dev", tap.name)
             yield tap
         finally:
+            if os.path.exists(f"/sys/class/net/c-{tap.name}"):
+                sandbox.ip("link", "del", f"c-{tap.name}")
             tap.close()
 
     @contextlib.contextmanager
@@ -208,14 +224,14 @@ class World:
     def share_of_load(self, backend, **arguments):
         """What the load itself takes of the measured core: with a backend that is stopped.  Seconds per second."""
         with contextlib.ExitStack() as stack:
-            process = self.load(stack, Turn(runs=1, turn_ms=200), backend.path, **arguments)
+            process = self.load(stack, Turn(runs=3, run_turns=1, turn_ms=500), backend.path, **arguments)
             time.sleep(0.3)  # connecting takes the backend's answers
             backend.send_signal(signal.SIGSTOP)
             try:
-                run = Run(**answer_of(process)["runs"][0])
+                run = Run(**answer_of(process)["runs"][-1])  # the first one began before the backend was stopped
             finally:
                 backend.send_signal(signal.SIGCONT)
-        return run.busy_s / run.seconds
+        return max(0.0, run.busy_s / run.seconds)
 
 
 def ip_text(address):

@@ -72,7 +72,7 @@ class Report:
     def note(self, measure, **figures):
         """Figures that aren't compared with others."""
         self.rows.append({"measure": measure, **figures})
-        text = ", ".join(f"{key} {value:.1f}" if isinstance(value, float) else f"{key} {value}" for key, value in figures.items())
+        text = ", ".join(f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in figures.items())
         print(f"{measure:42.42} {text}", flush=True)
         self.save()
 

@@ -25,17 +25,17 @@ class Contenders:
     def plain(self, length):
         return self.files.get(f"plain{length}", lambda: bench_frames.plain(length))
 
-    def send_floor(self, file, bridged=False, **arguments):
+    def send_floor(self, file, bridged=False, queues=1, **arguments):
         def start(stack, turn):
-            tap = stack.enter_context(self.world.tap(bridged))
+            tap = stack.enter_context(self.world.tap(bridged, queues))
             return self.world.floor(stack, turn, tap, do="write", frames=file, **arguments)
         return start
 
-    def send(self, file, *options, bridged=False, queues=1, features=PLAIN, **arguments):
+    def send(self, file, *options, bridged=False, queues=1, pairs=None, features=PLAIN, **arguments):
         def start(stack, turn):
             tap = stack.enter_context(self.world.tap(bridged, queues))
             backend = stack.enter_context(self.world.backend(tap, *options))
-            return self.world.load(stack, turn, backend.path, features, send=file, pairs=queues, **arguments)
+            return self.world.load(stack, turn, backend.path, features, send=file, pairs=pairs or queues, **arguments)
         return start
 
     def send_loop(self, file, rate):
@@ -50,16 +50,17 @@ class Contenders:
         """Options of a vhost_load that sends frames to the tap's guest; KIND is a function of bench_frames."""
         name = f"{kind.__name__}{length}-{tap.name}"
         file = self.files.get(name, lambda: kind(length, to=tap.guest_mac))
-        return {"into": "veth1" if bridged else tap.name, "packets": file}
+        into = "veth1" if bridged else tap.name
+        return {"into": self.world.copier(into) if kind is bench_frames.large else into, "packets": file}
 
-    def receive_floor(self, kind, length, bridged=False, rate=None):
+    def receive_floor(self, kind, length, bridged=False, rate=None, **arguments):
         is_large = kind is bench_frames.large
 
         def start(stack, turn):
             tap = stack.enter_context(self.world.tap(bridged, large=is_large))
             partner = {**self.way_in(tap, bridged, kind, length), "rate": rate}
             what = {"do": "serve", "frames": self.plain(64)} if rate else {"do": "read"}
-            return self.world.floor(stack, turn, tap, partner, **what, **(IN_LARGE if is_large else {}))
+            return self.world.floor(stack, turn, tap, partner, **what, **(IN_LARGE if is_large else {}), **arguments)
         return start
 
     def receive(self, kind, length, *options, bridged=False, **arguments):
@@ -84,7 +85,7 @@ class Contenders:
         """A file with an echo request to the tap's own address."""
         with open(f"/sys/class/net/{tap.name}/address", encoding="ascii") as file:
             mac = bytes.fromhex(file.read().strip().replace(":", ""))
-        return self.files.get(f"echo-{tap.name}", lambda: bench_frames.echo_request(mac))
+        return self.files.get(f"echo-{tap.name}", lambda: bench_frames.echo_request(mac, tap.guest_mac, *tap.addresses))
 
     def round_trip_loop(self):
         def start(stack, turn):
@@ -165,7 +166,8 @@ class Measures:
                          {"ours": self.of.send(out, bridged=bridged, features=OFFLOADS, ring=256, **IN_LARGE)}, 0.95)
             frames = (bench_frames.large, LARGE)
             self.compare(f"receive {LARGE} B, {place(bridged)}", ("read()", self.of.receive_floor(*frames, bridged)),
-                         {"ours": self.of.receive(*frames, bridged=bridged)}, 0.95)
+                         {"ours": self.of.receive(*frames, bridged=bridged),
+                          "readv()": self.of.receive_floor(*frames, bridged, piece_bytes=4096)}, 0.95)
 
     def coalescing(self):
         self.report.heading("Coalescing, bridged, bursts of 16: ns of CPU per frame that the guest sent")
@@ -218,11 +220,14 @@ class Measures:
             self.report.compare(f"round trip, {key[:3]}", ("epoll loop", loop), times, bar, "us")
 
     def two_queues(self):
-        self.report.heading("Two queues, both threads on the measured core: ns of CPU per frame")
+        self.report.heading("Two queues, both threads on the measured core, as many buffers in all: ns of CPU per frame")
         for length in (64, 1514):
             file = self.of.plain(length)
-            self.compare(f"send {length} B", ("one queue", self.of.send(file, *SINGLE)),
-                         {"two queues": self.of.send(file, *SINGLE, queues=2, features=[*PLAIN, "mq"], shared=True)}, 1 / 1.10)
+            both = {"queues": 2, "features": [*PLAIN, "mq"]}
+            self.compare(f"send {length} B, a tap with two queues", ("one in use", self.of.send(file, *SINGLE, pairs=1, **both)),
+                         {"both": self.of.send(file, *SINGLE, shared=True, buffers=512, **both)}, 1 / 1.10)
+            self.compare(f"send {length} B, no backend", ("one queue", self.of.send_floor(file)),
+                         {"two queues": self.of.send_floor(file, queues=2)})
 
     def at_rest(self):
         """After large frames both ways; and what another queue adds."""

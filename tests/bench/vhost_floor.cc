@@ -4,13 +4,15 @@
 // contiguous buffer a frame, in memory of the kind that a guest's is (a shared memfd); no virtqueue.
 //
 //   vhost_floor --tap-fd=N --frames=FILE --do=write [--own-header]       write(2), or writev(2) of header and frame
-//   vhost_floor --tap-fd=N --do=read                                     read(2); poll(2) only when nothing is there
+//   vhost_floor --tap-fd=N --do=read [--piece-bytes=N]                   read(2), or readv(2) of so large pieces; poll(2) only when
+//                                                                        nothing is there
 //   vhost_floor --tap-fd=N --frames=FILE --do=serve --kick-fd=N [--call-fd=N]
 //       an epoll loop: as many write(2) as the kicks' count says, read(2) until nothing is there, and then a call
 //   vhost_floor --tap-fd=N --frames=FILE --do=engine-write|engine-read --engine=auto|uring|plain --burst=N
 //       the product's engines by themselves: what goes through the ring from what burst on is `auto`'s choice
 //
 // --buffers=1024 --buffer-bytes=4096; window and cores: tests/bench/window.h. Prints one line of JSON when its window is over.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -37,6 +39,7 @@ struct Floor {
   unsigned buffers = 0;
   size_t buffer_bytes = 0;
   std::vector<size_t> lengths;  // of the frame in each buffer
+  std::vector<iovec> pieces;    // of one buffer, when it is read in pieces
   unsigned next = 0;
   uint64_t frames = 0;
   uint64_t calls = 0;
@@ -91,9 +94,20 @@ void write_loop(Floor* floor, Window* window, bool has_own_header) {
   }
 }
 
+ssize_t read_pieces(Floor* floor) {
+  uint8_t* at = floor->buffer(floor->next);
+  for (iovec& piece : floor->pieces) {
+    piece.iov_base = at;
+    at += piece.iov_len;
+  }
+  return readv(floor->tap_fd, floor->pieces.data(), static_cast<int>(floor->pieces.size()));
+}
+
 // False when nothing was there.
 bool read_one(Floor* floor) {
-  if (read(floor->tap_fd, floor->buffer(floor->next), floor->buffer_bytes) <= 0) return false;
+  const ssize_t done =
+      floor->pieces.empty() ? read(floor->tap_fd, floor->buffer(floor->next), floor->buffer_bytes) : read_pieces(floor);
+  if (done <= 0) return false;
   floor->take();
   ++floor->frames;
   return true;
@@ -130,7 +144,8 @@ void serve(Floor* floor, Window* window, int kick_fd, int call_fd) {
       if (events[static_cast<size_t>(i)].data.fd == kick_fd) {
         uint64_t asked = 0;
         if (read(kick_fd, &asked, sizeof asked) != sizeof asked) continue;
-        while (asked-- != 0) write_one(floor);
+        // More than a ring would hold is lost, as a guest's own queue would lose it.
+        for (asked = std::min<uint64_t>(asked, floor->buffers); asked != 0; --asked) write_one(floor);
       } else {
         bool is_any = false;
         while (read_one(floor)) is_any = true;
@@ -187,6 +202,9 @@ int run(Arguments arguments) {
   const std::string choice = arguments.text("engine", "auto");
   const auto burst = static_cast<unsigned>(arguments.number("burst", kMaxBurst));
   const bool has_own_header = arguments.has("own-header");
+  if (const size_t piece = arguments.number("piece-bytes", 0); piece != 0) {
+    floor.pieces.resize(floor.buffer_bytes / piece, {nullptr, piece});
+  }
   const int kick_fd = arguments.fd("kick-fd");
   const int call_fd = arguments.fd("call-fd");
   if (floor.tap_fd < 0 || floor.buffers == 0 || (file.empty() && !what.ends_with("read")))

@@ -59,11 +59,13 @@ def points(report, name, function, rates):
     found = []
     for rate in rates:
         try:
-            found.append(function(rate))
+            point = function(rate)
         except (Failed, OSError) as error:
             report.failed(name, error)
             break
-        if found[-1][0] * 1000 < rate * 0.9:  # more doesn't go
+        if not found or point[0] > found[-1][0]:
+            found.append(point)
+        if rate > 1 and point[0] * 1000 < rate * 0.9:  # more doesn't go
             break
     report.note(name, points=[[round(x, 1), round(y, 1)] for x, y in found])
     return found

@@ -51,20 +51,22 @@ inline double idle_by_stat(unsigned cpu) {
   Arguments::fail("/proc/stat", "doesn't show core " + std::to_string(cpu));
 }
 
-// The same, exactly, up to the core's last waking; where /proc/timer_list shows it (root, a tickless kernel).
+// The same, exactly, up to the core's last waking; where /proc/timer_list shows it (root, a tickless kernel). A sleep that lasts
+// still is in /proc/stat alone.
 inline double idle_seconds(unsigned cpu) {
   constexpr double kNs = 1e9;
   const std::string content = read_proc("/proc/timer_list");
   const size_t at = content.find("\ncpu: " + std::to_string(cpu) + "\n");
+  const double by_stat = idle_by_stat(cpu);
   double ns = 0;
   for (const char* field : {".idle_sleeptime", ".iowait_sleeptime"}) {
     const size_t found = at == std::string::npos ? at : content.find(field, at);
-    if (found == std::string::npos) return idle_by_stat(cpu);
+    if (found == std::string::npos) return by_stat;
     const size_t value = content.find_first_of("0123456789", found);
     ns += static_cast<double>(
         parse_uint(content.substr(value, content.find(' ', value) - value), 0, UINT64_MAX).value_or(0));
   }
-  return ns / kNs;
+  return std::max(ns / kNs, by_stat);
 }
 
 // Seconds since boot in which some task waited for a processor; 0 where the kernel doesn't count (CONFIG_PSI).
@@ -139,7 +141,7 @@ class Window {
  private:
   // More of a turn in which tasks wait for a core: it doesn't count, unless none does.
   static constexpr double kDisturbed = 0.05;
-  static constexpr uint64_t kMaxVoid = 500;
+  static constexpr uint64_t kMaxVoid = 60;
 
   struct Sample {
     Clock::time_point time;

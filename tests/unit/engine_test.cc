@@ -220,7 +220,7 @@ TEST_P(EngineTest, FramesThatAreLeftAreToldOfIfTheEngineSaysSo) {
 TEST_P(EngineTest, GlanceSeesWhatHappensWhileFramesStream) {
   const auto glance = [this] {
     unsigned seen = 0;
-    for (int i = 0; i < 5; ++i) seen |= engine_->glance(64);
+    for (int i = 0; i < 5; ++i) seen |= engine_->glance(64, true);
     return seen;
   };
   EXPECT_EQ(read(1)[0], std::to_string(-EAGAIN));
@@ -234,7 +234,7 @@ TEST_P(EngineTest, GlanceSeesWhatHappensWhileFramesStream) {
   signal_eventfd(control_);
   EXPECT_EQ(glance(), kReadyControl);
   const uint64_t before = engine_->system_calls();
-  for (int i = 0; i < 64; ++i) engine_->glance(1);
+  for (int i = 0; i < 64; ++i) engine_->glance(1, true);
   EXPECT_LE(engine_->system_calls() - before, 1u);
 }
 
