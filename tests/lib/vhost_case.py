@@ -309,7 +309,10 @@ _uring = []
 
 
 def uring_is_allowed():
-    """By asking the kernel: io_uring_setup with a null parameter gives EFAULT (or EINVAL) where it is allowed."""
+    """By asking the kernel: io_uring_setup with a null parameter gives EFAULT (or EINVAL) where it is allowed. Before Linux 6.4 a tap
+    can't be read by it without waiting."""
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 4):
+        return False
     if not _uring:
         code = ("import ctypes, errno; c = ctypes.CDLL(None, use_errno=True); c.syscall(425, 1, None); "
                 "print(ctypes.get_errno() in (errno.EFAULT, errno.EINVAL))")

@@ -5,6 +5,7 @@ import os
 
 from kernel_host import KernelHostCase
 from one_file import note
+from vhost_case import need_backend
 from vm_case import helper_under_test
 
 TIMEOUT = 1800  # everything runs some ten times slower there
@@ -12,6 +13,8 @@ TIMEOUT = 1800  # everything runs some ten times slower there
 SAME_TESTS = ("tests/system/test_handover.py", "tests/system/test_tap.py", "-k", "*.[!R]*.test_*")
 # All but Refused and Tools, for the same reason.
 MACVTAP_TESTS = ("tests/system/test_macvtap.py", "tests/system/test_device.py", "-k", "*.[!RT]*.test_*")
+VHOST_TESTS = ("tests/system/test_vhost_user_frames.py", "tests/system/test_vhost_user_order.py",
+               "tests/system/test_vhost_user_options.py")
 
 
 class KernelHost(KernelHostCase):
@@ -31,3 +34,8 @@ class KernelHost(KernelHostCase):
 
     def test_macvtaps_are_made_and_opened_there(self):
         note("macvtaps " + self.passes_there(*MACVTAP_TESTS, at_least=36, timeout_s=800))
+
+    def test_the_fast_path_moves_frames_there(self):
+        """By epoll, as the first line says: there io_uring can't read a tap without waiting."""
+        need_backend()
+        note("tapferry-vhost " + self.passes_there(*VHOST_TESTS, at_least=30, timeout_s=800))
