@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 
@@ -13,6 +14,7 @@ import guest
 import links
 import processes
 import sandbox
+import vhost_frames
 from one_file import note
 from sandbox import ip
 from vhost_user_case import VhostUserCase
@@ -45,6 +47,13 @@ for direction in "" -R; do
 done
 result csum_errors "$(awk '$1 == "Tcp:" && $2 ~ /^[0-9]/ {{ print $NF }}' /proc/net/snmp)"
 """
+
+
+def snmp(protocol):
+    """The host's counters of it."""
+    with open("/proc/net/snmp", encoding="ascii") as file:
+        names, values = (line.split()[1:] for line in file if line.startswith(f"{protocol}:"))
+    return dict(zip(names, map(int, values)))
 
 
 class TwoQueues(VhostUserCase):
@@ -105,8 +114,7 @@ class Streams(VhostUserCase):
 
     @staticmethod
     def host_checksum_errors():
-        with open("/proc/net/snmp", encoding="ascii") as file:
-            return {line.split()[0]: int(line.split()[-1]) for line in file if re.match(r"(Tcp|Udp): \d", line)}
+        return [snmp(protocol)["InCsumErrors"] for protocol in ("Tcp", "Udp")]
 
     def serve_bulk(self, data):
         """Threads for the two ports; the dictionary gets the hash of what came."""
@@ -150,6 +158,34 @@ class Streams(VhostUserCase):
 
     def test_bulk_arrives_byte_for_byte_with_two_queues_and_qemu_10(self):
         self.check_bulk("bridge=br0,queues=2", "10.0")
+
+    def test_checksums_are_whole_beyond_a_wire_without_offloads(self):
+        """What leaves the bridge is segmented and summed by where the guest said its checksums are; the far end verifies all."""
+        self.box.veth("w0", "w1", master="br0")
+        for end in ("w0", "w1"):
+            subprocess.run(["ethtool", "-K", end, "tx", "off", "rx", "off"], check=True, stdout=subprocess.DEVNULL)
+        ip("addr", "del", f"{guest.HOST_ADDRESS}/24", "dev", "br0")
+        ip("addr", "add", f"{guest.HOST_ADDRESS}/24", "dev", "w1")
+        with open("/proc/sys/net/ipv4/conf/br0/arp_ignore", "w", encoding="ascii") as file:
+            file.write("1")
+        before = snmp("Udp")["InCsumErrors"]
+        self.send_a_wrong_checksum("w0", "w1")
+        self.assertTrue(sandbox.eventually(lambda: snmp("Udp")["InCsumErrors"] == before + 1, 5),
+                        "this wire's far end doesn't look at checksums")
+        self.check_bulk("bridge=br0")
+
+    @staticmethod
+    def send_a_wrong_checksum(near, far):
+        with open(f"/sys/class/net/{far}/address", encoding="ascii") as file:
+            mac = bytes.fromhex(file.read().strip().replace(":", ""))
+        frame, _, _ = vhost_frames.packet(vhost_frames.UDP, b"wrong")
+        addresses = socket.inet_aton(guest.GUEST_ADDRESS) + socket.inet_aton(guest.HOST_ADDRESS)
+        header = frame[14:24] + b"\0\0" + addresses
+        header = header[:10] + struct.pack("!H", ~vhost_frames.folded(header) & 0xffff) + header[12:]
+        wrong = struct.pack("!H", struct.unpack("!H", frame[40:42])[0] ^ 0x5555)
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
+            wire.bind((near, 0x0800))
+            wire.send(mac + frame[6:14] + header + frame[34:40] + wrong + frame[42:])
 
     def test_iperf3_runs_both_ways_over_tcp_and_udp(self):
         if not os.path.exists("/usr/bin/iperf3"):
@@ -219,16 +255,9 @@ result csum_errors "$(awk '$1 == "Icmp:" && $2 ~ /^[0-9]/ {{ print $4 }}' /proc/
 reach after {guest.HOST_ADDRESS} 60000
 """
 
-    @staticmethod
-    def icmp():
-        """The host's counters: InMsgs, InErrors, InCsumErrors, InEchos..."""
-        with open("/proc/net/snmp", encoding="ascii") as file:
-            names, values = (line.split()[1:] for line in file if line.startswith("Icmp:"))
-        return dict(zip(names, map(int, values)))
-
     def answered(self):
         """Echo requests that the host has answered so far."""
-        return self.icmp()["InEchos"]
+        return snmp("Icmp")["InEchos"]
 
     def is_back(self, before):
         """The guest's pings come, and it answers the host's."""
@@ -264,11 +293,11 @@ reach after {guest.HOST_ADDRESS} 60000
 
         thread = threading.Thread(target=disturb, daemon=True)
         thread.start()
-        before = self.icmp()
+        before = snmp("Icmp")
         with EchoRequests("br0") as seen:
             outcome = self.boot("10.0", "bridge=br0", self.SCRIPT, timeout_s=400)
         thread.join(30)
-        after = self.icmp()
+        after = snmp("Icmp")
         self.assertEqual(failures, [], outcome)
         self.assertEqual(outcome.results.get("after"), "3/3", outcome)
         self.assertEqual(outcome.results.get("csum_errors"), "0", outcome)
