@@ -251,6 +251,8 @@ $(B)/paths.h: FORCE | $(B)/flags
 no_pyc    := PYTHONDONTWRITEBYTECODE=1
 run_tests  = @$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) $(S)/tests/run
 SANITIZED_TESTS ?= unit system
+# What has threads.
+TSAN_TESTS = $(wildcard $(S)/tests/system/test_vhost_user_*.py)
 
 .PHONY: do-demo do-check do-check-fuzz do-asan do-tsan do-fuzz do-bench do-lint fuzzers sanitized
 
@@ -269,7 +271,7 @@ do-check-fuzz: fuzzers
 do-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan sanitized
 do-tsan:
-	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS=unit sanitized
+	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS='unit $(TSAN_TESTS)' sanitized
 sanitized: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $(SANITIZED_TESTS)
 

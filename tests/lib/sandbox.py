@@ -30,6 +30,7 @@ OUTSIDE = "TAPFERRY_OUTSIDE_NET"
 BASE = "/run/tapferry-test"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TAPFERRY_BUILD", os.path.join(ROOT, "build"))
+IS_SANITIZED = os.path.basename(BUILD) in ("asan", "tsan")  # which has no system call filters, and threads and memory of its own
 QEMU_HELPER = "/usr/lib/qemu/qemu-bridge-helper"
 TUN_DEVICE = os.makedev(10, 200)  # Documentation/admin-guide/devices.txt
 

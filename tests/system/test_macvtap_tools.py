@@ -9,6 +9,7 @@ import stat
 import subprocess
 import unittest
 
+import links
 import sandbox
 from command_case import CommandCase, need_command
 
@@ -83,11 +84,14 @@ class OurHelper(CommandCase):
         self.box.veth("v0", "v1")
 
     def test_probe_finds_all_right(self):
+        before = links.snapshot()
         for keys in ("", ",queues=4", ",mode=vepa", ",mode=private", ",mode=source", ",mode=passthru", ",mtu=1400",
                      ",up=off", f",mac={MAC}", ",vnet_hdr=off", f",lock=on,guest_mac={MAC}"):
             with self.subTest(keys=keys):
                 done = self.succeeds("probe", f"--net=macvtap=v0{keys}")
                 self.assertTrue(done.stdout.endswith("all as asked\n"), done.stdout)
+                # The next may want the parent for itself.
+                self.assertTrue(sandbox.eventually(lambda: links.snapshot() == before, 5), links.snapshot())
 
     def test_probe_finds_an_existing_one_right(self):
         sandbox.ip("link", "add", "link", "v0", "name", "mv0", "address", MAC, "type", "macvtap", "mode", "bridge")

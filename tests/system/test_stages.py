@@ -126,8 +126,7 @@ class Stopped:
 
 def filter_mode(word):
     """Seccomp's mode for a table's word; a build with a sanitizer has no filter."""
-    is_sanitized = os.path.basename(sandbox.BUILD) in ("asan", "tsan")
-    return 2 if word == "filter" and not is_sanitized else 0
+    return 2 if word == "filter" and not sandbox.IS_SANITIZED else 0
 
 
 def table(title):

@@ -4,6 +4,7 @@ import itertools
 import time
 import unittest
 
+import sandbox
 import vhost_frames as frames
 from vhost_case import VhostCase, need_backend
 
@@ -14,6 +15,8 @@ EACH_QUEUE_KIB = 1 << 10
 
 def setUpModule():
     need_backend()
+    if sandbox.IS_SANITIZED:
+        raise unittest.SkipTest("a sanitizer's own threads and memory")
 
 
 class Idle(VhostCase):
