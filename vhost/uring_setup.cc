@@ -121,7 +121,8 @@ Result<int> probe_rw_flags(int tap_fd) {
     if (result >= 0 || result == -EAGAIN) return flags;
     if (result != -EOPNOTSUPP) break;
   }
-  if (result == -EINPROGRESS) return Error("read", "the tap through an io_uring", "an empty read doesn't come back, which takes Linux 6.4");
+  if (result == -EINPROGRESS)
+    return Error("read", "the tap through an io_uring", "an empty read doesn't come back, which takes Linux 6.4");
   // What else a tap answers (its interface is gone) it would answer to any engine.
   if (result == -EPERM || result == -ENOSYS || result == -ENOMEM) return failed("set up", result);
   return RWF_NOWAIT;
