@@ -209,10 +209,10 @@ std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> co
     const std::string without_vectors = nic.queues > 1 ? ",mq=on,vectors=0" : ",vectors=0";
     const std::string device = device_of(nic, id, uses_kvm(command) ? multi_queue(nic.queues) : without_vectors);
     // It tries again each second when its backend is gone, and the supervisor has a new one there.
-    options.insert(
-        options.end(),
-        {"-chardev", "socket,id=" + chardev + ",path=" + nic.socket + ",reconnect=1", "-netdev",
-         "vhost-user,id=" + id + ",chardev=" + chardev + ",queues=" + std::to_string(nic.queues), "-device", device});
+    std::string netdev = "vhost-user,id=" + id;
+    netdev += ",chardev=" + chardev + ",queues=" + std::to_string(nic.queues);
+    options.insert(options.end(), {"-chardev", "socket,id=" + chardev + ",path=" + nic.socket + ",reconnect=1",
+                                   "-netdev", netdev, "-device", device});
   }
   return options;
 }

@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import sandbox
@@ -22,6 +23,8 @@ PROGRAM = shutil.which("dpdk-testpmd")
 PROMPT = "testpmd> "
 START_S, ANSWER_S = 30, 20
 MEMORY_MB, BUFFERS = 256, 8192
+LOG_LIMIT = 1 << 20
+EPOLL_WAIT = "232"  # on x86-64
 MULTI_SEGS = 0x8000  # RTE_ETH_TX_OFFLOAD_MULTI_SEGS
 
 _numbers = itertools.count(1)
@@ -45,11 +48,13 @@ class Testpmd:
         command = ["stdbuf", "-oL", PROGRAM, "--no-huge", "--no-pci", "--no-telemetry", "-m", str(MEMORY_MB), "-l", "0,1",
                    f"--file-prefix=t{next(_numbers)}", f"--vdev=net_virtio_user0,path={path}{arguments}", "--", "-i",
                    f"--total-num-mbufs={BUFFERS}", f"--rxq={queues}", f"--txq={queues}", f"--tx-offloads={MULTI_SEGS:#x}",
-                   "--no-mlockall", *options]
-        self.output = ""
+                   "--no-mlockall", "--mask-event=intr_lsc", *options]
+        self._read = ""
         self._pending = b""
+        # What other threads log is kept out of what they would tear apart: the prompt is written by the character.
+        self._log = tempfile.TemporaryFile()
         self.process = box.popen(command, user, env={"XDG_RUNTIME_DIR": runtime}, stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                 stdout=subprocess.PIPE, stderr=self._log)
         os.set_blocking(self.process.stdout.fileno(), False)
         if wait:
             try:
@@ -64,6 +69,11 @@ class Testpmd:
     def __exit__(self, *_):
         self.close()
 
+    @property
+    def output(self):
+        """All that it has said."""
+        return self._read + self._text(self._pending) + self._text(os.pread(self._log.fileno(), LOG_LIMIT, 0))
+
     def wait_until_ready(self):
         self._read_until(PROMPT, START_S)
 
@@ -73,13 +83,13 @@ class Testpmd:
         fd = self.process.stdout.fileno()
         while text.encode() not in self._pending:
             if not select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError(f"testpmd: no {text!r} after {seconds} s: {self.output}{self._text(self._pending)}")
+                raise AssertionError(f"testpmd: no {text!r} after {seconds} s: {self.output}")
             data = os.read(fd, 65536)
             if not data:
-                raise AssertionError(f"testpmd ended: {self.process.wait()}: {self.output}{self._text(self._pending)}")
+                raise AssertionError(f"testpmd ended: {self.process.wait()}: {self.output}")
             self._pending += data
         found, _, self._pending = self._pending.partition(text.encode())
-        self.output += self._text(found) + text
+        self._read += self._text(found) + text
         return self._text(found)
 
     @staticmethod
@@ -121,6 +131,16 @@ class Testpmd:
     def has_link(self):
         return "Link status: up" in self.do("show port info 0")
 
+    def sleeps(self):
+        """Whether the thread that follows the connection waits for the next event, and so has ended what it began."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm", encoding="ascii") as comm, \
+                    open(f"{tasks}/{task}/syscall", encoding="ascii") as call:
+                if "intr" in comm.read():
+                    return call.read().split()[0] == EPOLL_WAIT
+        raise AssertionError("testpmd has no interrupt thread")
+
     def quit(self):
         """Its exit status after an orderly end."""
         self.process.stdin.write(b"quit\n")
@@ -130,7 +150,7 @@ class Testpmd:
             data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
                 break
-            self.output += self._text(data)
+            self._read += self._text(data)
         return self.process.wait(ANSWER_S)
 
     def kill(self):
@@ -144,3 +164,4 @@ class Testpmd:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
+        self._log.close()

@@ -184,8 +184,9 @@ class BackendGoes(DpdkCase):
                 self.assertEqual(guest.quit(), 0, guest.output)
                 self.assertEqual(backend.process.wait(10), 0, backend.stderr())
 
-    def killed(self, backend):
-        """The next one."""
+    def killed(self, guest, backend):
+        """The next one. testpmd gives up, ends or hangs if its back-end dies while it sets up the connection."""
+        self.assertTrue(sandbox.eventually(guest.sleeps, 10), guest.output)
         backend.end(9)
         return self.connected_backend()
 
@@ -202,7 +203,7 @@ class BackendGoes(DpdkCase):
             guest.forward("io")
             for _ in range(TURNS):
                 self.assert_reflects(groups=2)
-                backend = self.killed(backend)
+                backend = self.killed(guest, backend)
                 self.wait_until_back()
             self.assert_reflects()
             return backend
@@ -215,7 +216,7 @@ class BackendGoes(DpdkCase):
             for _ in range(TURNS):
                 before = self.count("rx_packets")
                 self.assertTrue(sandbox.eventually(lambda before=before: self.count("rx_packets") > before + 1000, 10))
-                backend = self.killed(backend)
+                backend = self.killed(guest, backend)
             guest.stop()
             self.host.silence(0.1)
             guest.forward("io")
@@ -229,8 +230,8 @@ class BackendGoes(DpdkCase):
             guest.forward("io")
             for _ in range(TURNS):
                 self.host.send(*[frames.numbered(200, from_guest=False) for _ in range(AT_ONCE)])
-                backend = self.killed(backend)
-                self.wait_until_back()  # testpmd gives up if its back-end dies while it sets up the connection
+                backend = self.killed(guest, backend)
+                self.wait_until_back()
             self.assert_reflects()
             return backend
         self.each(check)
