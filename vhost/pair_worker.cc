@@ -11,6 +11,7 @@
 
 #include "base/syscall.h"
 #include "vhost/memory_guard.h"
+#include "vhost/tap_port.h"
 
 namespace tapferry {
 namespace {
@@ -79,6 +80,27 @@ void PairWorker::park() {
   parking_.wait_parked();
 }
 
+void PairWorker::resume() {
+  follow_use();
+  parking_.let_go();
+}
+
+// A guest may use fewer pairs than it has: one with one processor, or by `ethtool -L`. The host's frames would wait for ever in a
+// queue that nobody reads, so such a queue is put out of use. Not the first: a tap without any drops what comes.
+void PairWorker::follow_use() {
+  const auto is_live = [](const DeviceQueue& queue) {
+    return queue.ring.is_started() && !queue.ring.is_broken() && queue.is_enabled;
+  };
+  const bool is_used = options_.pair == 0 || is_live(rx_) || is_live(tx_);
+  if (is_used == is_tap_in_use_) return;
+  const Status changed = use_queue(options_.tap_fd, is_used);
+  if (changed.is_ok()) {
+    is_tap_in_use_ = is_used;
+  } else if (is_used) {
+    report(changed.error().line());
+  }
+}
+
 Status PairWorker::send_to_tap(const void* frame, size_t bytes) {
   uint8_t header[12] = {};
   const std::array<iovec, 2> pieces = {{{header, rules_.header_bytes}, {const_cast<void*>(frame), bytes}}};
@@ -110,6 +132,8 @@ void PairWorker::serve() {
     sender_->give_back(tx_);
     count_calls();
   }
+  // As it came, for whoever holds it too.
+  if (!is_tap_in_use_) (void)use_queue(options_.tap_fd, true);
 }
 
 // What may have changed while it was parked is everything.
@@ -167,6 +191,7 @@ unsigned PairWorker::send() {
 
 void PairWorker::break_queue(DeviceQueue& queue, bool* is_live, unsigned index, int tap_error) {
   *is_live = false;
+  follow_use();
   if (queue.err.is_open()) (void)eventfd_write(queue.err.get(), 1);
   report(queue.ring.is_broken() ? describe(queue.ring.fault(), index)
                                 : Error::from_errno("use", "the tap", tap_error).line());

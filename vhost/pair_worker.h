@@ -24,7 +24,7 @@ class PairWorker final : public Worker {
   PairWorker& operator=(const PairWorker&) = delete;
 
   void park() override;
-  void resume() override { parking_.let_go(); }
+  void resume() override;
 
   DeviceQueue& rx() override { return rx_; }
   DeviceQueue& tx() override { return tx_; }
@@ -50,6 +50,8 @@ class PairWorker final : public Worker {
   static void* thread_main(void* worker);
   Status make_parts();
 
+  void follow_use();
+
   // The thread's.
   void serve();
   void begin();
@@ -71,6 +73,7 @@ class PairWorker final : public Worker {
   DirtyLog* log_ = nullptr;
   DeviceQueue rx_;
   DeviceQueue tx_;
+  bool is_tap_in_use_ = true;  // frames come and go by this pair's queue of the tap
   PairCounters counters_;
 
   Fd control_;

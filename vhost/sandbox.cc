@@ -152,7 +152,7 @@ constexpr int kEpoll[] = {
 };
 
 // Of what a tap's holder can do without privilege (drivers/net/tun.c), only this: not its MAC address, not its name.
-constexpr unsigned long kTapOperations[] = {TUNSETOFFLOAD, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ};
+constexpr unsigned long kTapOperations[] = {TUNSETOFFLOAD, TUNSETVNETHDRSZ, TUNSETQUEUE, TUNGETIFF, TUNGETVNETHDRSZ};
 
 // Non-blocking, and what is asked of a descriptor that came with a message.
 constexpr int kFcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_GET_SEALS};

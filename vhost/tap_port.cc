@@ -57,6 +57,8 @@ Result<int> read_mtu(int fd, const std::string& ifname) {
 }  // namespace
 
 Result<TapPort> TapPort::open(Fd fd) {
+  // Whoever had it before may have ended while its guest had no use for it.
+  (void)use_queue(fd.get(), true);
   auto queue = describe_tap_queue(fd.get());
   if (!queue.is_ok()) {
     return Error("use", descriptor(fd.get()), "not a queue of a tap or macvtap").with_detail(queue.error().reason());
@@ -90,11 +92,23 @@ Status TapPort::set_offloads(unsigned tun_f_flags) const {
   return {};
 }
 
+bool TapPort::can_be_set() const {
+  ifreq request = {};
+  return ioctl(fd(), TUNGETIFF, &request) == 0 || errno != EBADFD;
+}
+
 Status TapPort::set_header_bytes(unsigned bytes) const { return set_vnet_hdr_sz(fd(), bytes); }
 
 void TapPort::discard_queued() const {
   std::array<char, 16> start{};  // what doesn't fit is cut, and gone as well
   for (unsigned i = 0; i < kMaxDiscarded && read(fd(), start.data(), start.size()) > 0; ++i) continue;
+}
+
+Status use_queue(int fd, bool is_used) {
+  ifreq request = {};
+  request.ifr_flags = static_cast<short>(is_used ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE);
+  if (ioctl(fd, TUNSETQUEUE, &request) == 0) return {};
+  return Error::from_errno(is_used ? "put into use" : "put out of use", "a queue of the tap", errno);
 }
 
 }  // namespace tapferry

@@ -32,6 +32,9 @@ class TapPort {
   // Length of the vnet header: 10 or 12 bytes.
   Status set_header_bytes(unsigned bytes) const;
 
+  // Not after use_queue(false) on a tap's, where only the other queues can be asked and set. (A macvtap's can always be.)
+  bool can_be_set() const;
+
   // Reads and forgets what is queued: a guest that was before had other offloads. Bounded, so that a fast sender doesn't
   // keep it here. Only while nobody else reads.
   void discard_queued() const;
@@ -42,6 +45,10 @@ class TapPort {
   unsigned mtu_ = 0;
   unsigned offloads_ = 0;
 };
+
+// Puts a queue of several out of use, or into use again (TUNSETQUEUE, Documentation/networking/tuntap.rst): the interface's frames
+// go to the others then, and those that wait in it are lost. EINVAL if it is as wanted already, or is the only one.
+Status use_queue(int fd, bool is_used);
 
 inline constexpr unsigned kTunUso4 = 0x20;  // TUN_F_USO4, TUN_F_USO6: newer than Debian 12's headers
 inline constexpr unsigned kTunUso6 = 0x40;

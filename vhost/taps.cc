@@ -62,6 +62,8 @@ MergeTypes Taps::merge_types() const { return probe_gso(ports_.front().fd(), kHe
 
 Status Taps::set(unsigned tun_f, unsigned header_bytes) {
   for (const TapPort& port : ports_) {
+    // What is set on the first one holds for the whole tap.
+    if (&port != &ports_.front() && !port.can_be_set()) continue;
     TRY(port.set_header_bytes(header_bytes));
     TRY(port.set_offloads(tun_f));
   }

@@ -129,39 +129,5 @@ class Order(VhostCase):
             self.assertTrue(self.host.receive(400) == outwards)
 
 
-class Queues(VhostCase):
-    QUEUES = 3
-
-    def test_each_queue_pair_moves_its_own_frames(self):
-        for engine in self.engines():
-            backend = self.backend(engine)
-            self.assertGreaterEqual(len(backend.wakeups()), 4)  # the main thread and one for each pair (and a sanitizer's)
-            for packed in (False, True):
-                guest = self.guest(packed=packed, queues=3)
-                self.assertEqual(guest.negotiated["queue_limit"], 3)
-                for queue in (0, 2, 1, 2):
-                    self.assert_sends(guest, [frames.numbered(60), frames.numbered(1514)], queue=queue)
-                self.receives_on_some_queue(guest)
-                guest.close()
-
-    def receives_on_some_queue(self, guest):
-        """Which of them a flow's frames go to is the kernel's choice; each frame comes once."""
-        sent = [frames.numbered(200, False) for _ in range(30)]
-        self.host.send(*sent)
-        got = []
-        for _ in range(100):
-            for queue in range(3):
-                got += [frame for _, frame, _ in guest.receive_frames(30, queue, timeout_ms=10)]
-            if len(got) >= 30:
-                break
-        self.assertEqual(sorted(got), sorted(sent))
-
-    def test_a_guest_may_use_fewer_queues_than_there_are(self):
-        self.backend()
-        guest = self.guest(queues=1)
-        self.assert_sends(guest, [frames.numbered(60)])
-        self.assertEqual(guest.negotiated["queue_limit"], 3)
-
-
 if __name__ == "__main__":
     unittest.main()

@@ -92,6 +92,8 @@ reach ready {guest.HOST_ADDRESS} 64
 
 
 class OverAMacvtap(TwoQueues):
+    FLOWS = 16
+
     def setUp(self):
         super().setUp()
         self.box.delete_links()
@@ -104,6 +106,26 @@ class OverAMacvtap(TwoQueues):
 
     def test_guest_of_qemu_10_with_two_queues(self):
         self.check_two_queues("10.0", "macvtap=v0,queues=2")
+
+    def test_a_guest_with_one_processor_hears_of_every_flow(self):
+        """It uses one of the two queues; a macvtap's driver spreads flows over those that are in use, whoever began them."""
+        listener = socket.create_server((guest.HOST_ADDRESS, 7004))
+        self.addCleanup(listener.close)
+        listener.settimeout(60)
+
+        def answer():
+            for _ in range(self.FLOWS):
+                listener.accept()[0].close()
+        threading.Thread(target=answer, daemon=True).start()
+        script = f"""
+ip addr add {guest.GUEST_ADDRESS}/24 dev eth0
+ip link set eth0 up
+flows=0
+for i in $(seq {self.FLOWS}); do nc -w 5 {guest.HOST_ADDRESS} 7004 </dev/null && flows=$((flows + 1)); done
+result flows $flows
+"""
+        outcome = self.boot("10.0", "macvtap=v0,queues=2", script)
+        self.assertEqual(outcome.results.get("flows"), str(self.FLOWS), outcome)
 
 
 class Streams(VhostUserCase):
