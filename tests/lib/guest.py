@@ -31,6 +31,10 @@ GUEST_ADDRESS = "192.0.2.2"
 GUEST_MODULES = ("virtio_pci", "virtio_net")
 GUEST_MAC = "52:54:00:12:34:56"
 
+# A panic ends QEMU at once, as a restart does with -no-reboot. What guards against a real processor's faults only costs
+# time on an emulated one.
+KERNEL_WORDS = "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init"
+
 # The guest of most tests: takes an address, pings the host with a small and with a fragmented packet, counts queues.
 REACH_HOST = f"""
 ip addr add {GUEST_ADDRESS}/24 dev eth0
@@ -148,9 +152,13 @@ class Stage:
                   files: dict[str, bytes] | None = None) -> list[str]:
         """QEMU's command line without its network: the machine, the kernel and an initramfs that runs `script`, with
         `files` in it."""
-        self._boots += 1
-        image = self._put(f"initramfs-{self._boots}", initramfs.build(self.kernel, GUEST_MODULES, script, files))
+        image = self.initramfs(script, files)
         return [vmm.program, *vmm.options, *machine(smp, memory_mb), *kernel_arguments(self.vmlinuz, image)]
+
+    def initramfs(self, script: str, files: dict[str, bytes] | None = None) -> pathlib.Path:
+        """A new initramfs that runs `script`, with `files` in it."""
+        self._boots += 1
+        return self._put(f"initramfs-{self._boots}", initramfs.build(self.kernel, GUEST_MODULES, script, files))
 
     def boot(self, vmm: Qemu, script: str, network: Sequence[str], *, user: User | None = None,
              prefix: Sequence[str] = (), smp: int = 1, pass_fds: Sequence[int] = (), timeout_s: float = 120,
@@ -179,12 +187,7 @@ def machine(smp: int, memory_mb: int) -> list[str]:
 
 
 def kernel_arguments(vmlinuz: pathlib.Path, image: pathlib.Path | str) -> list[str]:
-    """The kernel and its initramfs. A panic ends QEMU at once, as a restart does with -no-reboot.
-
-    What guards against a real processor's faults only costs time on an emulated one.
-    """
-    words = "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init"
-    return ["-kernel", str(vmlinuz), "-initrd", str(image), "-append", words]
+    return ["-kernel", str(vmlinuz), "-initrd", str(image), "-append", KERNEL_WORDS]
 
 
 def virtio_nic(netdev: str, queues: int = 1, mac: str = GUEST_MAC) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the guests are made of: Debian kernels and a newer QEMU, downloaded once and kept in a cache.
+"""What the guests are made of: Debian kernels, a newer QEMU and a newer libvirt, downloaded once and kept in a cache.
 
 Nothing is installed. apt resolves and downloads with a configuration and a state directory of its own, which are
 thrown away afterwards; packages are unpacked beside their final place and renamed, so that an interrupted download
@@ -23,9 +23,12 @@ import tempfile
 from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
-ITEMS = ("kernel-cloud", "kernel-full", "qemu-10")
+ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11")
 BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
 _NEWER = "trixie"
+# Those that a session-mode libvirtd needs; what else they ask for (a newer systemd) only services use.
+_LIBVIRT = ("libvirt0", "libvirt-common", "libvirt-clients", "libvirt-daemon", "libvirt-daemon-common",
+            "libvirt-daemon-driver-qemu")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -86,13 +89,16 @@ def prefetch(say: Callable[[str], None]) -> None:
 
 
 def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
-    suite = {"qemu-10": f"{_codename()}-backports", "passt": _NEWER}.get(item)
+    backports = f"{_codename()}-backports"
+    suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER}.get(item)
     apt = _PrivateApt(work / "apt", suite)
     if item == "passt":
         # It needs a newer C library than this system's, and is started by that one's own loader.
         archives = apt.download(f"passt/{_NEWER}", f"libc6/{_NEWER}")
     elif item == "qemu-10":
-        archives = apt.download_with_missing_libraries("qemu-system-x86", f"{_codename()}-backports")
+        archives = apt.download_with_missing_libraries("qemu-system-x86", backports)
+    elif item == "libvirt-11":
+        archives = apt.download(*(f"{package}/{backports}" for package in _LIBVIRT))
     else:
         suffix = "cloud-amd64" if item == "kernel-cloud" else "amd64"
         archives = apt.download(apt.newest(re.compile(rf"linux-image-6\.1\.0-(\d+)-{suffix}")))
