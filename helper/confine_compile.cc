@@ -61,6 +61,8 @@ constexpr int kWatching[] = {
 
 // drivers/net/tun.c; nothing that reads or filters frames.
 constexpr unsigned kTunOperations[] = {TUNSETIFF, TUNSETOWNER, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ};
+// Of stderr, whether its line was read.
+constexpr unsigned kPipeOperations[] = {FIONREAD};
 // drivers/net/tap.c.
 constexpr unsigned kMacvtapOperations[] = {TUNSETIFF, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ, SIOCGIFHWADDR};
 constexpr unsigned kDescriptorOperations[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
@@ -87,6 +89,9 @@ void allow_front(scmp_filter_ctx filter) {
   allow_if(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   // The request is an unsigned int in the kernel; what a caller has in the upper half is passed over there too.
   for (const unsigned operation : kTunOperations) {
+    allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, operation));
+  }
+  for (const unsigned operation : kPipeOperations) {
     allow_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, operation));
   }
   for (const unsigned operation : kDescriptorOperations) {

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <new>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -37,6 +40,8 @@ constexpr const char* kPolicy = TAPFERRY_POLICY_PATH;
 constexpr const char* kQemuPolicy = "/etc/qemu/bridge.conf";
 // How long a receiver may leave its socket's buffer full.
 constexpr int kSendTimeoutMs = 5000;
+// How long a refusal's line may lie in the pipe that stderr is.
+constexpr int kReadTimeoutMs = 100;
 
 // Stage 2. Should: become the caller, with CAP_NET_ADMIN permitted but not effective, and confine what is left to do. Must
 // not: come back.
@@ -216,6 +221,20 @@ Status run(int argc, char* argv[]) {
   return {};
 }
 
+// libvirt reads stderr in a thread of its own, and shows what that has read at the very moment when the socket closes: which
+// was nothing in one of 25 refusals on busy processors. So the line is read first, then the socket closes, with this process.
+void wait_until_line_is_read() {
+  struct stat status;
+  if (fstat(STDERR_FILENO, &status) != 0 || !S_ISFIFO(status.st_mode)) return;
+  for (int waited_ms = 0; waited_ms < kReadTimeoutMs; ++waited_ms) {
+    int unread = 0;
+    const bool is_read = ioctl(STDERR_FILENO, FIONREAD, &unread) == 0 && unread == 0;
+    // Also afterwards: the reader has it, but has yet to put it where it is looked for.
+    poll(nullptr, 0, 1);
+    if (is_read) return;
+  }
+}
+
 // The caller set a limit on memory that could not be raised.
 void report_no_memory() {
   log_line(kProgram, "get memory: Cannot allocate memory; raise the limit on memory (ulimit -v)");
@@ -228,7 +247,10 @@ void report_no_memory() {
 int main(int argc, char* argv[]) {
   std::set_new_handler(tapferry::report_no_memory);
   const tapferry::Status status = tapferry::run(argc, argv);
-  if (!status.is_ok()) tapferry::log_error(tapferry::kProgram, status.error());
+  if (!status.is_ok()) {
+    tapferry::log_error(tapferry::kProgram, status.error());
+    tapferry::wait_until_line_is_read();
+  }
   // Stage 6: gone. Whatever wasn't sent is closed by now.
   _exit(status.is_ok() ? 0 : 1);
 }

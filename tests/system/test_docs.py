@@ -103,7 +103,7 @@ class Text(unittest.TestCase):
             """What a function allows, by the lists that it names too."""
             text = re.search(rf"void {function}\(.*?^}}", code, re.M | re.S)[0]
             text = " ".join([text, *(lists[name] for name in lists if name in text)])
-            return set(re.findall(r"SCMP_SYS\((\w+)\)|\b((?:TUN|F_|SIOC)[A-Z_]+)\b", text))
+            return set(re.findall(r"SCMP_SYS\((\w+)\)|\b((?:TUN|F_|SIOC|FIO)[A-Z_]+)\b", text))
         for who in ("front", "maker", "warden", "auditor"):
             expected = {call or operation for call, operation in calls(f"allow_{who}")}
             section = read("docs/PRIVILEGE.md").split(f"<!-- system calls: {who} -->")[1].split("\n\n")[0]
