@@ -107,6 +107,7 @@ class Session:
         self.environment = {"HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.runtime), **self.programs.environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._domains: list[Domain] = []
+        self._mounts: list[str] = []
 
     def _reachable(self, found: Programs) -> Programs:
         """At a path that every user can reach; its CPU models where it looks for them."""
@@ -119,7 +120,8 @@ class Session:
         return Programs(found.version, here)
 
     def __enter__(self) -> Session:
-        self._mount_models()
+        if str(self.programs.tree) != "/":
+            self._mount(self.programs.tree / "usr/share/libvirt", "/usr/share/libvirt")
         self.start()
         return self
 
@@ -131,18 +133,16 @@ class Session:
             left = [domain.name for domain in self._domains if domain.pid() and processes.is_running(domain.pid())]
         finally:
             self.stop()
-            self._unmount_models()
+            for target in self._mounts:
+                sandbox.umount(target)
         if left and kind is None:
             raise AssertionError(f"QEMU of {left} still runs")
 
-    def _mount_models(self) -> None:
-        """/usr/share/libvirt is compiled in. The mount is seen in the tests' own namespace only."""
-        if str(self.programs.tree) != "/":
-            sandbox.mount(str(self.programs.tree / "usr/share/libvirt"), "/usr/share/libvirt", flags=sandbox.MS_BIND)
-
-    def _unmount_models(self) -> None:
-        if str(self.programs.tree) != "/":
-            sandbox.umount("/usr/share/libvirt")
+    def _mount(self, source: pathlib.Path, target: str) -> None:
+        """For a path that is compiled in, until the session ends; seen in the tests' own mount namespace only."""
+        if target not in self._mounts:
+            sandbox.mount(str(source), target, flags=sandbox.MS_BIND)
+            self._mounts.append(target)
 
     def start(self) -> None:
         """Starts libvirtd, and returns when it answers."""
@@ -185,10 +185,12 @@ class Session:
         return done.stdout
 
     def emulator(self, vmm: guest.Qemu) -> str:
-        """A path that libvirt can start as <emulator>: a QEMU from the cache needs its libraries and files named."""
+        """A path that libvirt can start as <emulator>: a QEMU from the cache needs its libraries and files named. One session
+        can't have both QEMUs: libvirt makes each show its modules, and another version's end it."""
         if vmm.tree is None:
             return vmm.program
         vmm = self.stage.reachable(vmm)
+        self._mount(vmm.tree / LIBRARIES / "qemu", f"/{LIBRARIES}/qemu")
         variables = "".join(f"export {name}='{value}'\n" for name, value in vmm.environment)
         options = " ".join(f"'{word}'" for word in vmm.options)
         return self.box.write(f"{sandbox.BASE}/bin/qemu-{vmm.version}",
