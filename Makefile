@@ -145,7 +145,7 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/main helper/sane helper/acquire helper/privilege helper/confine helper/detach helper/wire helper/syslog \
   helper/audit helper/request helper/accounts helper/quota helper/sweep helper/device \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
-  helper/privileged helper/handover helper/tap helper/port_security helper/macvtap \
+  helper/privileged helper/release helper/handover helper/tap helper/port_security helper/macvtap \
   helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
   helper/warden helper/warden_connect helper/kept)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))

@@ -60,7 +60,8 @@ constexpr int kWatching[] = {
 };
 
 // drivers/net/tun.c; nothing that reads or filters frames.
-constexpr unsigned kTunOperations[] = {TUNSETIFF, TUNSETOWNER, TUNSETVNETHDRSZ, TUNGETIFF, TUNGETVNETHDRSZ};
+constexpr unsigned kTunOperations[] = {TUNSETIFF,       TUNSETOWNER, TUNSETPERSIST,
+                                       TUNSETVNETHDRSZ, TUNGETIFF,   TUNGETVNETHDRSZ};
 // Of stderr, whether its line was read.
 constexpr unsigned kPipeOperations[] = {FIONREAD};
 // drivers/net/tap.c.

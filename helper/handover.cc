@@ -11,7 +11,10 @@
 namespace tapferry {
 
 Status check_supported(const Spec& spec) {
-  if (spec.persist) return Error("ask for", to_string(spec), "persist= is not in this release");
+  const bool is_tap = spec.kind == Kind::kBridge || spec.kind == Kind::kTap;
+  if (spec.persist && !is_tap) {
+    return Error("ask for", to_string(spec), "persist= is for bridge= and tap=, and not for macvtaps in this release");
+  }
   return check_port_security(spec);
 }
 

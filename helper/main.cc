@@ -28,9 +28,12 @@
 #include "helper/policy_explain.h"
 #include "helper/policy_load.h"
 #include "helper/privilege.h"
+#include "helper/privileged.h"
+#include "helper/release.h"
 #include "helper/request.h"
 #include "helper/sane.h"
 #include "helper/sweep.h"
+#include "net/tun.h"
 
 namespace tapferry {
 namespace {
@@ -111,6 +114,11 @@ std::string granted_facts(std::string_view request, const Grant& grant) {
          " ifindex=" + std::to_string(grant.ifindex) + " " + json_field("rule", grant.rule);
 }
 
+std::string released_facts(std::string_view request, const Link& link) {
+  return json_field("request", request) + " result=released " + json_field("interface", link.name) +
+         " ifindex=" + std::to_string(link.index);
+}
+
 // The refusal stands whether or not it could be written down.
 Error refused(Acquired& acquired, std::string_view request, const Error& why) {
   if (acquired.auditor.is_ok()) (void)acquired.auditor.value().record(refused_facts(request, why)).is_ok();
@@ -180,7 +188,11 @@ Status hand_over(Acquired& acquired, const Request& request) {
     return refused(acquired, request.spec_text, access_denied(request.spec, acquired.caller));
   Result<HandOver> made = act(acquired, decision.value());
   if (!made.is_ok()) return refused(acquired, request.spec_text, made.error());
-  const Status sent = send(acquired, request, made.value());
+  Status sent = send(acquired, request, made.value());
+  // Only now: a process that is killed before has left nothing. Our descriptors still keep it, should the receiver's be gone.
+  if (sent.is_ok() && decision.value().verdict.effective.persist) {
+    sent = set_tap_persistent(made.value().queues[0].get(), true);
+  }
   if (sent.is_ok()) {
     acquired.auditor.value().detach();
     if (acquired.maker.is_ok()) acquired.maker.value().detach();
@@ -190,6 +202,21 @@ Status hand_over(Acquired& acquired, const Request& request) {
   const Status undone = take_back(acquired.rtnl.value(), acquired.maker, std::move(made).value());
   if (!undone.is_ok()) log_error(kProgram, undone.error());
   return failure;
+}
+
+// Should: delete an interface that was granted to this caller with persist=on. Must not: say what other interfaces there are.
+Status release(Acquired& acquired, const Request& request) {
+  TRY(check_privilege(acquired));
+  if (!acquired.rtnl.is_ok()) return acquired.rtnl.error();
+  if (!acquired.auditor.is_ok()) return acquired.auditor.error();
+  const Result<Link> found = find_releasable(acquired.rtnl.value(), request.released, acquired.caller);
+  if (!found.is_ok()) return refused(acquired, request.spec_text, found.error());
+  const Link& link = found.value();
+  TRY(acquired.auditor.value().record(released_facts(request.spec_text, link)));
+  const Result<std::string> deleted = perform(acquired.rtnl.value(), DeleteReleased{link, acquired.caller.uid});
+  if (!deleted.is_ok()) return refused(acquired, request.spec_text, deleted.error());
+  acquired.auditor.value().detach();
+  return {};
 }
 
 Status explain(Acquired& acquired, const Request& request) {
@@ -217,6 +244,7 @@ Status run(int argc, char* argv[]) {
     case Action::kVersion: return write_all(STDOUT_FILENO, "tapferry-helper " TAPFERRY_VERSION "\n", "standard output");
     case Action::kExplain: return explain(acquired, request);     // stage 3 alone
     case Action::kHandOver: return hand_over(acquired, request);  // stages 3 to 5
+    case Action::kRelease: return release(acquired, request);     // stage 4, without a policy
   }
   return {};
 }

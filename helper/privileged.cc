@@ -7,6 +7,7 @@
 
 #include "base/syscall.h"
 #include "helper/privilege.h"
+#include "helper/release.h"
 #include "net/abandoned.h"
 #include "net/bridge_port.h"
 #include "net/macvtap.h"
@@ -111,6 +112,14 @@ Result<std::string> act(Rtnl& rtnl, const BringDown& op) {
 Result<std::string> act(Rtnl& rtnl, const DeleteAbandonedTap& op) {
   const Link now = TRY(get_link(rtnl, op.tap.index));
   if (!is_abandoned(now)) return refuse("delete", now);
+  TRY(delete_link(rtnl, now));
+  return std::string();
+}
+
+// Safe: looked at again by its index; by its tag it was granted to this very caller, for as long as he likes.
+Result<std::string> act(Rtnl& rtnl, const DeleteReleased& op) {
+  const Link now = TRY(get_link(rtnl, op.tap.index));
+  if (!may_release(now, op.uid)) return refuse("delete", now);
   TRY(delete_link(rtnl, now));
   return std::string();
 }

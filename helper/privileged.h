@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <sys/types.h>
 #include <variant>
 
 #include "base/result.h"
@@ -58,9 +59,14 @@ struct BringDown {
 struct DeleteAbandonedTap {
   const Link& tap;
 };
+struct DeleteReleased {
+  const Link& tap;
+  uid_t uid;  // of the caller
+};
 
-using Operation = std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge,
-                               IsolatePort, LockPort, SetTrafficRules, BringUp, BringDown, DeleteAbandonedTap>;
+using Operation =
+    std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge, IsolatePort, LockPort,
+                 SetTrafficRules, BringUp, BringDown, DeleteAbandonedTap, DeleteReleased>;
 
 // `rtnl` was opened at stage 1, since the kernel wants the capability of its opener too (net/rtnl.h).
 // Raises CAP_NET_ADMIN, does the one thing, lowers it. The value is the name that CreateTap got, else empty.

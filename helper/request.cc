@@ -12,15 +12,17 @@ namespace tapferry {
 namespace {
 
 constexpr const char* kUsageLine =
-    "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD";
+    "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD, or tapferry-helper "
+    "--release=IFNAME";
 
-enum Option : int { kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain, kVersion, kHelp, kOptionCount };
+enum Option : int { kUseVnet, kBridge, kNet, kFd, kRelease, kPolicy, kExplain, kVersion, kHelp, kOptionCount };
 
 constexpr option kOptions[] = {
     {"use-vnet", no_argument, nullptr, kUseVnet},
     {"br", required_argument, nullptr, kBridge},
     {"net", required_argument, nullptr, kNet},
     {"fd", required_argument, nullptr, kFd},
+    {"release", required_argument, nullptr, kRelease},
     {"policy", required_argument, nullptr, kPolicy},
     {"explain", no_argument, nullptr, kExplain},
     {"version", no_argument, nullptr, kVersion},
@@ -78,6 +80,18 @@ Result<int> parse_fd(const char* text) {
   return static_cast<int>(*number);
 }
 
+// Of --release nothing else is asked, and no policy: what it takes away is the caller's own.
+Result<Request> read_release(const Arguments& arguments) {
+  for (const Option other : {kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain}) {
+    if (arguments.has(other)) return usage_error("--release goes with no other option");
+  }
+  Request request;
+  request.action = Action::kRelease;
+  request.released = arguments.values[kRelease];
+  request.spec_text = "release=" + request.released.substr(0, kMaxSpecLength);
+  return request;
+}
+
 // What is asked for, of whichever form.
 Status read_spec(const Arguments& arguments, Request* request) {
   if (arguments.has(kBridge) == arguments.has(kNet)) return usage_error("give one of --br and --net");
@@ -133,6 +147,7 @@ Result<Request> parse_request(int argc, char* argv[]) {
     request.action = arguments.has(kHelp) ? Action::kHelp : Action::kVersion;
     return request;
   }
+  if (arguments.has(kRelease)) return read_release(arguments);
   if (arguments.has(kPolicy)) request.policy_path = arguments.values[kPolicy];
   TRY(read_spec(arguments, &request));
   if (arguments.has(kExplain)) {
@@ -157,6 +172,7 @@ std::string usage() {
          "  --use-vnet    with --br: frames have a vnet header of 10 bytes\n"
          "  --net=SPEC    what SPEC says, for example bridge=br0,queues=2: a JSON line and its descriptors are sent\n"
          "  --fd=FD       a connected AF_UNIX stream or seqpacket socket\n"
+         "  --release=IFNAME  deletes an interface of yours that was made with persist=on\n"
          "  --explain     instead: print as JSON which rule of the policy decides the request, and why\n"
          "  --policy=PATH read this policy instead of the installed one; only when started without extra privilege\n"
          "  --version     print the version\n"

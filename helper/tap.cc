@@ -79,6 +79,7 @@ Tag tag_of(const Identity& caller, const Verdict& verdict) {
   tag.kind = spec.kind;
   if (spec.kind == Kind::kBridge) tag.upper = spec.object;
   tag.since = time(nullptr);
+  tag.persist = spec.persist;
   tag.rule = verdict.rule_label;
   return tag;
 }
@@ -142,6 +143,14 @@ Result<Link> take_existing(const std::vector<Fd>& queues, const Link& tap, const
   if (spec.mac || spec.mtu) {
     return Error("attach to tap", tap.name, "it exists, and mac= and mtu= are for new ones")
         .with_hint("leave them out");
+  }
+  if (spec.persist) {
+    return Error("attach to tap", tap.name, "it exists, and persist= is for new ones").with_hint("leave it out");
+  }
+  // The rule of this request may have less to force than the one that put it on the bridge.
+  if (const auto tag = parse_tag(tap.alias); tag && tag->kind != Kind::kTap) {
+    return Error("attach to tap", tap.name, "it was made for " + std::string(kind_name(tag->kind)) + "=" + tag->upper)
+        .with_hint("its owner opens it without the helper");
   }
   if (needs_warden(spec)) {
     return Error("attach to tap", tap.name, "it exists, and filter=auto is for new ones")

@@ -144,6 +144,20 @@ Result<GrantedInterface> take_interface(Answer answer) {
   return interface;
 }
 
+Status ask_to_release(const std::string& helper, const std::string& ifname) {
+  std::string words;
+  auto [err, helpers_stderr] = TRY(text_pipe());
+  ChildProgram program = {helper, {"--release=" + ifname}, {}};
+  program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
+  const auto read_words = [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); };
+  auto ended = run_child(std::move(program), {{err.get(), read_words}}, kAskTimeoutMs);
+  if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), helper);
+  if (WIFEXITED(ended.value()) && WEXITSTATUS(ended.value()) == 0) return {};
+  words = without_newline(words);
+  const std::string end = helper + " ended with " + describe_wait_status(ended.value()) + " and no word";
+  return Error("release", ifname, words.empty() ? end : words);
+}
+
 Result<std::string> ask_for_explanation(const AskOptions& options) {
   std::string explanation;
   std::string words;

@@ -54,6 +54,9 @@ struct GrantedInterface {
 // descriptors as it says: anything else is an error, and the interface goes with the descriptors.
 Result<GrantedInterface> take_interface(Answer answer);
 
+// `helper --release=IFNAME`: deletes an interface that was granted with persist=on.
+Status ask_to_release(const std::string& helper, const std::string& ifname);
+
 // `helper --explain ARGUMENT`: what it printed. The program has no descriptor but stdio.
 Result<std::string> ask_for_explanation(const AskOptions& options);
 

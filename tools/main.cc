@@ -27,6 +27,7 @@ constexpr Command kCommands[] = {
     {"probe", "gets an interface in a VM's place and checks what came", probe_command},
     {"link", "shows and changes an interface by netdevice(7)", link_command},
     {"explain", "says which rule allows or refuses a request, and why", explain_command},
+    {"release", "gives back an interface that was to outlive its holders", release_command},
     {"doctor", "finds what was left behind, and mends it", doctor_command},
     {"monitor", "follows what becomes of interfaces, and tells a guest", monitor_command},
 };

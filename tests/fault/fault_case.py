@@ -37,11 +37,12 @@ class Form:
     """One way of asking, and what comes of it when nothing fails."""
     name: str
     arguments: tuple
-    outcome: str            # "granted", "refused", "explained"
+    outcome: str            # "granted", "refused", "explained", "released"
     says: str = ""          # the reason of a refusal: that it is for this one
     restore: object = None  # callable: makes the interfaces that stand before each run
     goes: tuple = ()        # those of them that a run may take away
     changes: tuple = ()     # those that a granted or a killed run may leave different
+    stays: tuple = ()       # those that may be there after a run whose message was received, with persist=on
     kept: object = None     # callable: anything else that a failed run must leave as it was
 
 
@@ -83,7 +84,7 @@ class FaultCase(HelperCase):
             else:
                 self.assertEqual((got.status, got.stderr), (0, ""))
                 self.assertIn(form.says, got.stdout)
-            expected = {"refused": lambda: None, "explained": lambda: got.stdout,
+            expected = {"refused": lambda: None, "released": lambda: None, "explained": lambda: got.stdout,
                         "granted": lambda: promises.picture(got)}[form.outcome]()
         self.assertEqual(promises.of_processes(self.helper), [])
         sandbox.eventually(lambda: strace.is_complete(LOG), 5)
@@ -151,9 +152,10 @@ class FaultCase(HelperCase):
             broken = [f"no end after {TIMEOUT_S} s"]
         if not self.is_everywhere and not promises.is_killed(got) and not strace.was_injected(LOG, injection, auditor_only):
             broken.append("the call was not reached, so it isn't the same in every run")
+        stays = form.stays if got is not None and got.messages and got.status <= 0 else ()
         is_final = promises.is_killed(got) or (got is not None and got.status == 0)
         broken += promises.of_processes(self.helper)
-        broken += promises.of_interfaces(before[0], form.goes, form.changes if is_final else ())
+        broken += promises.of_interfaces(before[0], form.goes, form.changes if is_final else (), stays)
         if form.kept and not is_final and form.kept() != before[1]:
             broken.append(f"was {before[1]}, is {form.kept()}")
         repeat = shlex.join([*command, *launcher, self.helper, *form.arguments])

@@ -26,6 +26,11 @@ def is_killed(got):
     return got is not None and got.status == -signal.SIGKILL
 
 
+def is_at_persist(injection):
+    """A tap is made persistent when the message was sent: one that couldn't be goes with its descriptors."""
+    return "TUNSETPERSIST" in injection.call.text
+
+
 # --- the message ----------------------------------------------------------------------------------
 
 def picture(got):
@@ -46,6 +51,11 @@ def picture(got):
             "ends": got.data.endswith(b"}\n")}
 
 
+def _without_persist(seen):
+    taps = [(own, [flag for flag in flags if flag != "persist"], *more) for own, flags, *more in seen["taps"]]
+    return {**seen, "taps": taps}
+
+
 def _accept_ra(name):
     with open(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", encoding="ascii") as file:
         return file.read().strip()
@@ -58,7 +68,7 @@ def _traffic_control(name):
     return "".join(shown).replace(name, "NAME")
 
 
-def of_message(got, expected, syslog):
+def of_message(got, expected, syslog, injection):
     """GOT has a message; EXPECTED is the picture() of an undisturbed run."""
     if len(got.messages) != 1:
         return [f"{len(got.messages)} messages"]
@@ -69,6 +79,8 @@ def of_message(got, expected, syslog):
         seen = picture(got)
     except (OSError, ValueError, AttributeError, KeyError) as error:
         return [f"what was received can't be looked at: {error!r}"]
+    if is_at_persist(injection):
+        seen, expected = _without_persist(seen), _without_persist(expected)
     wrong = {key: (seen.get(key), expected.get(key)) for key in {*seen, *expected}
              if seen.get(key) != expected.get(key)}
     if wrong:
@@ -97,8 +109,8 @@ def of_answer(outcome, injection, got, expected, syslog):
     if got.messages and outcome != "granted":
         broken.append(f"POLICY BYPASSED: {got.messages} was sent")
     elif got.messages:
-        broken += of_message(got, expected, syslog)
-        if got.status != 0 and not is_killed(got):
+        broken += of_message(got, expected, syslog, injection)
+        if got.status != 0 and not is_killed(got) and not is_at_persist(injection):
             broken.append(f"status {got.status} though the message was sent")
     if got.stdout and outcome != "explained":
         broken.append(f"stdout {got.stdout!r}")
@@ -141,14 +153,14 @@ def interfaces():
             for link in links.all_links()}
 
 
-def of_interfaces(before, goes=(), changes=()):
-    """Against BEFORE; those in GOES may be gone, those in CHANGES be different.  Waits a little: the kernel may be
-    busy with what the last descriptor took along."""
+def of_interfaces(before, goes=(), changes=(), stays=()):
+    """Against BEFORE; those in GOES may be gone, those in CHANGES be different, those in STAYS be there.  Waits a little:
+    the kernel may be busy with what the last descriptor took along."""
     found = []
 
     def is_clean():
         now = interfaces()
-        found[:] = [f"left behind: {now[name]}" for name in now if name not in before]
+        found[:] = [f"left behind: {now[name]}" for name in now if name not in before and name not in stays]
         found.extend(f"gone: {name}" for name in before if name not in now and name not in goes)
         found.extend(f"{name} was {before[name]} and is {now[name]}" for name in before
                      if name in now and name not in changes and now[name] != before[name])

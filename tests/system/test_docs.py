@@ -115,7 +115,7 @@ class Text(unittest.TestCase):
         page = read("docs/PRIVILEGE.md")
         listed = [len(re.findall(r"(?m)^\| ", table.split("\n\n")[0])) for table in
                   page.split("| operation | only if |\n|---|---|\n")[1:]]
-        front = re.search(r"using Operation = std::variant<(.*?)>;", read("helper/privileged.h"), re.S)[1]
+        front = re.search(r"using Operation =\s+std::variant<(.*?)>;", read("helper/privileged.h"), re.S)[1]
         maker = re.search(r"MacvtapOperation =\s+std::variant<(.*?)>;", read("helper/privileged_macvtap.h"), re.S)[1]
         # Up and down are one row.
         self.assertEqual(listed, [len(front.split(",")) - 1, len(maker.split(","))])
@@ -192,7 +192,7 @@ class Manuals(unittest.TestCase):
     def test_commands_options_are_in_its_page_and_the_other_way_round(self):
         program = os.path.join(sandbox.BUILD, "tapferry")
         options = set()
-        for command in re.findall(r"^  (\w+)  ", self.help_of(program, "--help"), re.M):
+        for command in re.findall(r"^  ([\w-]+)  ", self.help_of(program, "--help"), re.M):
             if command != "help":
                 options |= set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", self.help_of(program, command, "--help"), re.M))
         self.assertIn("--net", options)
@@ -206,7 +206,7 @@ class Protocol(HelperCase):
 
     def setUp(self):
         super().setUp()
-        self.box.policy("allow bridge=br0 user=alice queues=4 guest_mac=52:54:00:*")
+        self.box.policy("allow bridge=br0 user=alice queues=4 guest_mac=52:54:00:* persist=on name=tap12")
 
     def client(self):
         blocks = code_blocks("docs/PROTOCOL.md", "python")
@@ -248,10 +248,16 @@ class Protocol(HelperCase):
                     self.granted("bridge=br0")
                 elif "removed" in pattern:
                     self.remove_locked()
+                elif "released" in pattern:
+                    self.release_persistent()
                 else:
                     self.refused("bridge=br1")
-                lines = self.box.syslog.lines(at_least=2 if "removed" in pattern else 1)
+                lines = self.box.syslog.lines(at_least=2 if "removed" in pattern or "released" in pattern else 1)
                 self.assertRegex(lines[-1].text, rf"\A{shape}\Z")
+
+    def release_persistent(self):
+        self.granted("bridge=br0,name=tap12,persist=on").close()
+        self.assertEqual(self.box.run([self.helper, "--release=tap12"]).returncode, 0)
 
     def remove_locked(self):
         """What a holder does to a locked tap, so that the warden removes it."""

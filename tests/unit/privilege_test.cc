@@ -128,7 +128,7 @@ TEST(Confined, FrontHasTheTunOperationsItNeedsAndNoOther) {
                        // ENOTTY is the device's answer: the call got that far.
                        if (ioctl(fd, TUNGETIFF, &value) != -1 || errno != ENOTTY) return 2;
                        if (!is_forbidden(ioctl(fd, TUNATTACHFILTER, &value))) return 3;
-                       if (!is_forbidden(ioctl(fd, TUNSETPERSIST, 1))) return 4;
+                       if (!is_forbidden(ioctl(fd, TUNSETGROUP, 1))) return 4;
                        if (fcntl(fd, F_GETFL) < 0) return 5;
                        if (!is_forbidden(fcntl(fd, F_DUPFD, 10))) return 6;
                        return 0;
