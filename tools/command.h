@@ -17,6 +17,7 @@ int run_command(int argc, char** argv);
 int probe_command(int argc, char** argv);
 int link_command(int argc, char** argv);
 int explain_command(int argc, char** argv);
+int libvirt_xml_command(int argc, char** argv);
 int release_command(int argc, char** argv);
 int doctor_command(int argc, char** argv);
 int monitor_command(int argc, char** argv);

@@ -27,6 +27,7 @@ constexpr Command kCommands[] = {
     {"probe", "gets an interface in a VM's place and checks what came", probe_command},
     {"link", "shows and changes an interface by netdevice(7)", link_command},
     {"explain", "says which rule allows or refuses a request, and why", explain_command},
+    {"libvirt-xml", "prints the element of a libvirt domain for a request", libvirt_xml_command},
     {"release", "gives back an interface that was to outlive its holders", release_command},
     {"doctor", "finds what was left behind, and mends it", doctor_command},
     {"monitor", "follows what becomes of interfaces, and tells a guest", monitor_command},
@@ -39,9 +40,9 @@ void print_help() {
       "Network interfaces for virtual machines that run without privilege.\n"
       "\n"
       "Commands:\n");
-  for (const Command& command : kCommands) printf("  %-10s%s\n", command.name, command.summary);
+  for (const Command& command : kCommands) printf("  %-12s%s\n", command.name, command.summary);
   printf(
-      "  %-10s%s\n"
+      "  %-12s%s\n"
       "\n"
       "tapferry COMMAND --help says more about each, tapferry(1) all.\n",
       "help", "prints this, or a command's help");

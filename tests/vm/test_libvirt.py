@@ -3,47 +3,11 @@
 to `virsh destroy`, and what virsh says where the policy refuses one."""
 
 import guest
-import libvirt
 import links
 import processes
-import sandbox
-import vm_case
-from vm_case import VmCase
+from libvirt_case import BRIDGE, STAY, LibvirtCase
 
 TIMEOUT = 600
-
-BRIDGE = f"""<interface type='bridge'>
-  <source bridge='br0'/><mac address='{guest.GUEST_MAC}'/><model type='virtio'/>
-</interface>"""
-STAY = "result up yes\nsleep 1000\n"
-
-
-class LibvirtCase(VmCase):
-    """br0 and the policy "allow br0"; session() starts a libvirtd of alice's."""
-
-    def setUp(self):
-        super().setUp()
-        self.helper = vm_case.installed_helper(self.box)
-        self.box.no_policy()
-        self.box.policy("allow bridge=br0 user=alice")
-
-    def session(self, version):
-        try:
-            return libvirt.Session(self.box, "alice", version, self.stage, self.helper)
-        except guest.Unavailable as error:
-            raise self.skipTest(str(error)) from error
-
-    def emulator(self, session, version="7.2"):
-        return session.emulator(self.qemu(version))
-
-    def assert_pings(self, domain):
-        self.assertEqual((domain.results().get("ping64"), domain.results().get("ping60000")), ("3/3", "3/3"), domain)
-
-    def assert_nothing_left(self, before):
-        self.assertTrue(sandbox.eventually(lambda: links.snapshot() == before), "interfaces stay")
-        left = processes.named("qemu-system") + processes.named("tapferry-") + processes.named("libvirtd")
-        self.assertEqual(left, [])
-
 
 class Bridge(LibvirtCase):
     """<interface type='bridge'> with our helper as bridge_helper."""

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""Each type of <interface> that a libvirt in session mode can have of us, just as `tapferry libvirt-xml` prints it, under
+both versions: the guest is on its network, and nothing is left."""
+import contextlib
+import os
+import re
+import stat
+import subprocess
+
+import guest
+import links
+import sandbox
+import vm_case
+from libvirt_case import LibvirtCase
+from sandbox import ip
+
+TIMEOUT = 900
+
+
+class TypesCase(LibvirtCase):
+    def setUp(self):
+        super().setUp()
+        self.command = vm_case.installed_command(self.box)
+        self.box.policy("allow bridge=br0 user=alice queues=2 mtu=9000 name=vm-* persist=on")
+
+    def element(self, spec, *options, notes=()):
+        """What libvirt-xml prints for SPEC; each of `notes` must be among what it says besides."""
+        done = self.box.run([self.command, "libvirt-xml", f"--net={spec}", *options])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for note in notes:
+            self.assertIn(note, done.stderr)
+        if not notes:
+            self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def check_guest(self, session, element, emulator="7.2", queues=1, mtu=1500, **how):
+        script = guest.REACH_HOST + 'result mtu "$(cat /sys/class/net/eth0/mtu)"\n'
+        domain = session.domain("vm1", script, [element], self.emulator(session, emulator), smp=queues, **how)
+        domain.define()
+        domain.start()
+        results = domain.wait_until_off()
+        self.assert_pings(domain)
+        self.assertEqual((results["rx_queues"], results["mtu"]), (str(queues), str(mtu)), domain)
+        domain.undefine()
+
+
+class Bridge(TypesCase):
+    def check(self, version):
+        before = links.snapshot()
+        with self.session(version) as session:
+            self.check_guest(session, self.element("bridge=br0"))
+        self.assert_nothing_left(before)
+
+    def test_libvirt_9(self):
+        self.check("9.0")
+
+    def test_libvirt_11(self):
+        self.check("11.3")
+
+
+class Ethernet(TypesCase):
+    """On interfaces that the administrator has made for alice."""
+
+    def check_taps(self, version):
+        for name, more in (("vm-1", ()), ("vm-2", ("multi_queue",))):
+            ip("tuntap", "add", "dev", name, "mode", "tap", "user", "alice", *more)
+            ip("link", "set", name, "master", "br0", "up")
+        before = links.snapshot()
+        with self.session(version) as session:
+            self.check_guest(session, self.element("tap=vm-1"))
+            self.check_guest(session, self.element("tap=vm-2,queues=2"), queues=2)
+            ip("link", "set", "br0", "mtu", "1400")
+            ip("link", "set", "vm-1", "mtu", "1400")
+            self.check_guest(session, self.element("tap=vm-1"), mtu=1400)
+            ip("link", "set", "vm-1", "mtu", "1500")
+            ip("link", "set", "br0", "mtu", "1500")
+        self.assert_nothing_left(before)
+
+    def test_taps_with_libvirt_9(self):
+        self.check_taps("9.0")
+
+    def test_taps_with_libvirt_11(self):
+        self.check_taps("11.3")
+
+    def check_macvtap(self, version):
+        ip("addr", "flush", "dev", "br0")
+        self.box.veth("v0", "v1")
+        ip("addr", "add", f"{guest.HOST_ADDRESS}/24", "dev", "v1")
+        ip("link", "add", "link", "v0", "name", "mv0", "type", "macvtap", "mode", "bridge")
+        ip("link", "set", "mv0", "up")
+        with self.node_of("mv0"):
+            before = links.snapshot()
+            with self.session(version) as session:
+                self.check_guest(session, self.element("device=mv0"))
+                self.check_guest(session, self.element(f"device={links.get('mv0').index},queues=2"), queues=2)
+            self.assert_nothing_left(before)
+
+    def test_macvtap_with_libvirt_9(self):
+        self.check_macvtap("9.0")
+
+    def test_macvtap_with_libvirt_11(self):
+        self.check_macvtap("11.3")
+
+    @contextlib.contextmanager
+    def node_of(self, name):
+        """The node that a host's kernel and udev make, here by hand, given to alice."""
+        index = links.get(name).index
+        with open(f"/sys/class/net/{name}/tap{index}/dev", encoding="ascii") as file:
+            device = os.makedev(*map(int, file.read().split(":")))
+        node = f"/dev/tap{index}"
+        os.mknod(node, stat.S_IFCHR | 0o600, device)
+        os.chown(node, self.alice.uid, self.alice.gid)
+        try:
+            yield
+        finally:
+            os.unlink(node)
+
+    def test_what_libvirt_may_not_open_is_said_before(self):
+        ip("tuntap", "add", "dev", "vm-1", "mode", "tap", "user", "bob")
+        self.element("tap=vm-1", notes=["vm-1 belongs to uid"])
+        ip("tuntap", "add", "dev", "vm-2", "mode", "tap", "user", "alice")
+        self.box.tun_mode(0o600)
+        self.addCleanup(self.box.tun_mode, 0o666)
+        element = self.element("tap=vm-2", notes=["open /dev/net/tun: Permission denied; libvirt opens it as you"])
+        with self.session("9.0") as session:
+            domain = session.domain("vm1", "", [element], self.emulator(session))
+            domain.define()
+            self.assertIn("Unable to open /dev/net/tun", session.virsh("start", "vm1").stderr)
+
+
+class Persistent(TypesCase):
+    """type='ethernet' on taps that the helper made for alice, who has no privilege in all of it."""
+
+    def check(self, version):
+        before = links.snapshot()
+        specs = {1: "bridge=br0,name=vm-1,persist=on", 2: "bridge=br0,name=vm-2,queues=2,mtu=1400,persist=on"}
+        with self.session(version) as session:
+            for queues, spec in specs.items():
+                name = f"vm-{queues}"
+                mtu = 1500 if queues == 1 else 1400
+                announced = self.element(spec, notes=[f"{name} isn't there yet: tapferry probe '--net={spec}'"])
+                self.must("probe", f"--net={spec}", f"--helper={self.helper}")
+                element = self.element(spec)
+                self.assertEqual(*(re.sub("<mac .*>", "", text) for text in (announced, element)))
+                # Twice: it outlives a domain.
+                for _ in range(3 - queues):
+                    self.check_guest(session, element, queues=queues, mtu=mtu)
+                self.assertEqual(links.get(name).master, "br0")
+                self.must("release", name, f"--helper={self.helper}")
+        self.assert_nothing_left(before)
+
+    def must(self, *words):
+        done = self.box.run([self.command, *words])
+        self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+
+    def test_libvirt_9(self):
+        self.check("9.0")
+
+    def test_libvirt_11(self):
+        self.check("11.3")
+
+
+class VhostUser(TypesCase):
+    def check(self, version, queues):
+        vhost = self.box.install(os.path.join(sandbox.BUILD, "tapferry-vhost"))
+        before = links.snapshot()
+        with self.session(version) as session:
+            path = f"{session.folder}/vm1 'net0' & <x>"
+            spec = f"bridge=br0,queues={queues},name=vm-v0"
+            element = self.element(spec, f"--vhost-user={path}", notes=["run beside the domain: tapferry-vhost", "memfd"])
+            backend = self.box.popen([vhost, f"--socket-path={path}", f"--net={spec}", f"--helper={self.helper}"],
+                                     stderr=subprocess.DEVNULL)
+            self.assertTrue(sandbox.eventually(lambda: os.path.exists(path)))
+            # Twice: the backend outlives a domain. QEMU 7.2 crashes with MSI-X and vhost-user where there is no KVM.
+            for _ in range(3 - queues):
+                self.check_guest(session, element, "10.0", queues, shared_memory=True)
+            self.assertEqual(links.get("vm-v0").master, "br0")
+            backend.terminate()
+            backend.wait(10)
+        self.assert_nothing_left(before)
+
+    def test_one_queue_with_libvirt_9(self):
+        self.check("9.0", 1)
+
+    def test_two_queues_with_libvirt_9(self):
+        self.check("9.0", 2)
+
+    def test_one_queue_with_libvirt_11(self):
+        self.check("11.3", 1)
+
+    def test_two_queues_with_libvirt_11(self):
+        self.check("11.3", 2)
