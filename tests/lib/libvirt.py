@@ -213,7 +213,8 @@ class Domain:
         self.console_path = session.folder / f"{name}.console"
         image = session.stage.initramfs(script)
         shared = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>" if shared_memory else ""
-        ports = "<controller type='pci' model='pcie-root-port'/>" * spare_ports
+        root = "<controller type='pci' index='0' model='pcie-root'/>"
+        ports = root + "<controller type='pci' model='pcie-root-port'/>" * spare_ports if spare_ports else ""
         quoted = xml.sax.saxutils.escape
         self.xml = f"""<domain type='qemu'>
   <name>{quoted(name)}</name>

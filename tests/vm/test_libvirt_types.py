@@ -11,7 +11,7 @@ import guest
 import links
 import sandbox
 import vm_case
-from libvirt_case import LibvirtCase
+from libvirt_case import STAY, LibvirtCase
 from sandbox import ip
 
 TIMEOUT = 900
@@ -49,6 +49,41 @@ class Bridge(TypesCase):
         before = links.snapshot()
         with self.session(version) as session:
             self.check_guest(session, self.element("bridge=br0"))
+        self.assert_nothing_left(before)
+
+    def test_libvirt_9(self):
+        self.check("9.0")
+
+    def test_libvirt_11(self):
+        self.check("11.3")
+
+
+class AttachedByVirsh(TypesCase):
+    """`virsh attach-device` with what libvirt-xml prints, as its help says: for the next start, and into a running guest."""
+
+    AWAIT_NIC = "result waits yes\nuntil [ -e /sys/class/net/eth0 ]; do usleep 100000; done\n"
+    AWAIT_NO_NIC = "while [ -e /sys/class/net/eth0 ]; do usleep 100000; done\n"
+
+    def check(self, version):
+        before = links.snapshot()
+        with self.session(version) as session:
+            nic = self.box.write(f"{session.folder}/nic.xml", self.element("bridge=br0"))
+            script = self.AWAIT_NIC + guest.REACH_HOST + "result done yes\n" + self.AWAIT_NO_NIC + STAY
+            domain = session.domain("vm1", script, [], self.emulator(session), spare_ports=2)
+            domain.define()
+            domain.start()
+            domain.wait_for("waits")
+            session.must("attach-device", "vm1", nic, "--live")
+            domain.wait_for("done")
+            self.assert_pings(domain)
+            session.must("detach-device", "vm1", nic, "--live")
+            domain.wait_for("up")
+            self.assertTrue(sandbox.eventually(lambda: links.snapshot() == before), "the tap goes with the NIC")
+            domain.destroy()
+            session.must("attach-device", "vm1", nic, "--config")
+            domain.start()
+            self.assertEqual(len(links.of_kind("tun")), 1)
+            domain.destroy()
         self.assert_nothing_left(before)
 
     def test_libvirt_9(self):
