@@ -1,47 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Each type of <interface> that a libvirt in session mode can have of us, just as `tapferry libvirt-xml` prints it, under
-both versions: the guest is on its network, and nothing is left."""
+"""The types of <interface> that a libvirt in session mode can have of us, just as `tapferry libvirt-xml` prints them, under
+both versions: the guest is on its network, and nothing is left. (vhostuser is in test_libvirt_vhost_user.py.)"""
 import contextlib
 import os
 import re
 import stat
-import subprocess
 
 import guest
 import links
 import sandbox
-import vm_case
-from libvirt_case import STAY, LibvirtCase
+from libvirt_case import STAY, TypesCase
 from sandbox import ip
 
 TIMEOUT = 900
-
-
-class TypesCase(LibvirtCase):
-    def setUp(self):
-        super().setUp()
-        self.command = vm_case.installed_command(self.box)
-        self.box.policy("allow bridge=br0 user=alice queues=2 mtu=9000 name=vm-* persist=on")
-
-    def element(self, spec, *options, notes=()):
-        """What libvirt-xml prints for SPEC; each of `notes` must be among what it says besides."""
-        done = self.box.run([self.command, "libvirt-xml", f"--net={spec}", *options])
-        self.assertEqual(done.returncode, 0, done.stderr)
-        for note in notes:
-            self.assertIn(note, done.stderr)
-        if not notes:
-            self.assertEqual(done.stderr, "")
-        return done.stdout
-
-    def check_guest(self, session, element, emulator="7.2", queues=1, mtu=1500, **how):
-        script = guest.REACH_HOST + 'result mtu "$(cat /sys/class/net/eth0/mtu)"\n'
-        domain = session.domain("vm1", script, [element], self.emulator(session, emulator), smp=queues, **how)
-        domain.define()
-        domain.start()
-        results = domain.wait_until_off()
-        self.assert_pings(domain)
-        self.assertEqual((results["rx_queues"], results["mtu"]), (str(queues), str(mtu)), domain)
-        domain.undefine()
 
 
 class Bridge(TypesCase):
@@ -193,35 +164,3 @@ class Persistent(TypesCase):
 
     def test_libvirt_11(self):
         self.check("11.3")
-
-
-class VhostUser(TypesCase):
-    def check(self, version, queues):
-        vhost = self.box.install(os.path.join(sandbox.BUILD, "tapferry-vhost"))
-        before = links.snapshot()
-        with self.session(version) as session:
-            path = f"{session.folder}/vm1 'net0' & <x>"
-            spec = f"bridge=br0,queues={queues},name=vm-v0"
-            element = self.element(spec, f"--vhost-user={path}", notes=["run beside the domain: tapferry-vhost", "memfd"])
-            backend = self.box.popen([vhost, f"--socket-path={path}", f"--net={spec}", f"--helper={self.helper}"],
-                                     stderr=subprocess.DEVNULL)
-            self.assertTrue(sandbox.eventually(lambda: os.path.exists(path)))
-            # Twice: the backend outlives a domain. QEMU 7.2 crashes with MSI-X and vhost-user where there is no KVM.
-            for _ in range(3 - queues):
-                self.check_guest(session, element, "10.0", queues, shared_memory=True)
-            self.assertEqual(links.get("vm-v0").master, "br0")
-            backend.terminate()
-            backend.wait(10)
-        self.assert_nothing_left(before)
-
-    def test_one_queue_with_libvirt_9(self):
-        self.check("9.0", 1)
-
-    def test_two_queues_with_libvirt_9(self):
-        self.check("9.0", 2)
-
-    def test_one_queue_with_libvirt_11(self):
-        self.check("11.3", 1)
-
-    def test_two_queues_with_libvirt_11(self):
-        self.check("11.3", 2)
