@@ -77,23 +77,29 @@ RequestForm form_of(const Request& request, Result<Rtnl>& rtnl, Result<Device>* 
   return form;
 }
 
+struct PolicySource {
+  PolicyPaths paths = {kPolicy, kQemuPolicy};
+  std::optional<uid_t> trusted_uid;
+};
+
+Result<PolicySource> choose_policy(const Request& request, const Identity& caller) {
+  PolicySource source;
+  if (!request.policy_path) return source;
+  if (is_more_privileged_than_caller()) {
+    return Error("use", "--policy=" + *request.policy_path, "not for a program with more privilege than its caller")
+        .with_hint("the policy is " + source.paths.policy);
+  }
+  return PolicySource{{*request.policy_path, ""}, caller.uid};
+}
+
 // Stage 3. Should: read the policy with the caller's rights, decide. Must not: create anything.
 Result<Decision> decide_request(const Request& request, Acquired& acquired) {
   const Identity& identity = acquired.caller;
-  PolicyPaths paths = {kPolicy, kQemuPolicy};
-  std::optional<uid_t> trusted_uid;
-  if (request.policy_path) {
-    if (is_more_privileged_than_caller()) {
-      return Error("use", "--policy=" + *request.policy_path, "not for a program with more privilege than its caller")
-          .with_hint("the policy is " + paths.policy);
-    }
-    paths = {*request.policy_path, ""};
-    trusted_uid = identity.uid;
-  }
+  const PolicySource source = TRY(choose_policy(request, identity));
   Decision decision;
-  Result<Policy> policy = load_policy(paths, trusted_uid);
+  Result<Policy> policy = load_policy(source.paths, source.trusted_uid);
   if (!policy.is_ok()) {
-    return Error("failed to parse default acl file", "`" + paths.policy + "'", policy.error().line());
+    return Error("failed to parse default acl file", "`" + source.paths.policy + "'", policy.error().line());
   }
   decision.policy = std::move(policy).value();
   Accounts accounts;
@@ -230,6 +236,16 @@ Status explain(Acquired& acquired, const Request& request) {
   return write_all(STDOUT_FILENO, json + "\n", "standard output");
 }
 
+Status list_rules(const Acquired& acquired, const Request& request) {
+  TRY(give_up_net_admin());
+  const Identity& identity = acquired.caller;
+  const PolicySource source = TRY(choose_policy(request, identity));
+  const Accounts accounts = TRY(load_accounts("/etc/passwd", "/etc/group"));
+  const Caller caller = describe_caller(identity.uid, identity.gid, identity.groups, accounts);
+  const Result<Policy> policy = load_policy(source.paths, source.trusted_uid);
+  return write_all(STDOUT_FILENO, rules_json(policy, source.paths.policy, accounts, caller) + "\n", "standard output");
+}
+
 Status run(int argc, char* argv[]) {
   TRY(make_sane());  // stage 0
   if (argc < 1)
@@ -242,7 +258,8 @@ Status run(int argc, char* argv[]) {
   switch (request.action) {
     case Action::kHelp: return write_all(STDOUT_FILENO, usage(), "standard output");
     case Action::kVersion: return write_all(STDOUT_FILENO, "tapferry-helper " TAPFERRY_VERSION "\n", "standard output");
-    case Action::kExplain: return explain(acquired, request);     // stage 3 alone
+    case Action::kExplain: return explain(acquired, request);  // stage 3 alone
+    case Action::kRules: return list_rules(acquired, request);
     case Action::kHandOver: return hand_over(acquired, request);  // stages 3 to 5
     case Action::kRelease: return release(acquired, request);     // stage 4, without a policy
   }

@@ -71,6 +71,7 @@ struct Rule {
 };
 
 struct Policy {
+  std::string path;                  // the file that was read, with what it includes
   std::vector<Rule> rules;           // in reading order, includes in place
   std::vector<std::string> skipped;  // includes that the caller may not read
 };

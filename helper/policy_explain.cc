@@ -2,6 +2,7 @@
 #include "helper/policy_explain.h"
 
 #include "base/text.h"
+#include "helper/policy_fit.h"
 
 namespace tapferry {
 namespace {
@@ -45,7 +46,42 @@ std::string head(bool is_allowed, std::string_view rule, std::string_view reason
          "," + json_pair("reason", reason) + ",";
 }
 
+std::string listed_rule(const Rule& rule, const Accounts& accounts, const Caller& caller) {
+  const auto why = why_other_caller(rule, accounts, caller);
+  return "{" + json_pair("rule", rule.label) + "," + json_pair("text", rule.text) + "," + json_pair("file", rule.file) +
+         ",\"line\":" + std::to_string(rule.line) + "," +
+         json_pair("verb", rule.verb == Verb::kAllow ? "allow" : "deny") + "," +
+         pair_or_null("kind", rule.kind ? kind_name(*rule.kind) : "") + "," +
+         json_pair("object", to_string(rule.object)) + ",\"applies\":" + (why ? "false" : "true") + "," +
+         pair_or_null("why", why.value_or("")) + "," +
+         pair_or_null("new_login", why ? group_after_next_login(rule, accounts, caller) : "") + "}";
+}
+
+// "a,b"
+template <typename T, typename ToText>
+std::string joined(const std::vector<T>& values, ToText to_text) {
+  std::string text;
+  for (const T& value : values) text += (text.empty() ? "" : ",") + to_text(value);
+  return text;
+}
+
+std::string listed_error(const Error& error) {
+  return "{" + json_pair("where", error.object()) + "," + json_pair("reason", error.reason()) + "," +
+         pair_or_null("hint", error.hint()) + "}";
+}
+
 }  // namespace
+
+std::string rules_json(const Result<Policy>& policy, std::string_view path, const Accounts& accounts,
+                       const Caller& caller) {
+  const Policy none;
+  const Policy& read = policy.is_ok() ? policy.value() : none;
+  std::string json = "{\"version\":1," + json_pair("policy", policy.is_ok() ? read.path : path) + ",";
+  json += user_pairs(caller) + ",\"error\":" + (policy.is_ok() ? "null" : listed_error(policy.error()));
+  json += ",\"rules\":[" + joined(read.rules, [&](const Rule& r) { return listed_rule(r, accounts, caller); });
+  json += "],\"skipped\":[" + joined(read.skipped, [](const std::string& p) { return "\"" + json_escape(p) + "\""; });
+  return json + "]}";
+}
 
 std::string explain_json(const Policy& policy, const Caller& caller, const Spec& request, const Verdict& verdict) {
   std::string json = head(verdict.is_allowed, verdict.rule_label, verdict.reason);

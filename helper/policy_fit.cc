@@ -114,23 +114,6 @@ bool is_member_by_database(const Rule& rule, const Accounts& accounts, const Cal
   });
 }
 
-Reason why_other_caller(const Rule& rule, const Accounts& accounts, const Caller& caller) {
-  const auto any = [](const std::vector<std::string>& values, auto matches) {
-    return values.empty() || std::any_of(values.begin(), values.end(), matches);
-  };
-  const auto user = [&](const std::string& value) { return is_user(rule, value, accounts, caller); };
-  if (!any(rule.users, user)) {
-    return "user= names " + listed(rule.users) + "; the caller is " + to_string(caller);
-  }
-  const auto group = [&](const std::string& value) { return is_in_group(rule, value, accounts, caller); };
-  if (any(rule.groups, group)) return std::nullopt;
-  const std::string names = "group= names " + listed(rule.groups) + "; ";
-  if (is_member_by_database(rule, accounts, caller)) {
-    return names + to_string(caller) + " is a member, but this process doesn't have the group: log in again";
-  }
-  return names + to_string(caller) + " is in none of these";
-}
-
 // ---- What is asked --------------------------------------------------------------------------------
 
 // A value that the rule must list: `key=value` against the rule's patterns.
@@ -259,6 +242,31 @@ void force(std::optional<T>& asked, const std::optional<T>& forced) {
 }
 
 }  // namespace
+
+Reason why_other_caller(const Rule& rule, const Accounts& accounts, const Caller& caller) {
+  const auto any = [](const std::vector<std::string>& values, auto matches) {
+    return values.empty() || std::any_of(values.begin(), values.end(), matches);
+  };
+  const auto user = [&](const std::string& value) { return is_user(rule, value, accounts, caller); };
+  if (!any(rule.users, user)) {
+    return "user= names " + listed(rule.users) + "; the caller is " + to_string(caller);
+  }
+  const auto group = [&](const std::string& value) { return is_in_group(rule, value, accounts, caller); };
+  if (any(rule.groups, group)) return std::nullopt;
+  const std::string names = "group= names " + listed(rule.groups) + "; ";
+  if (is_member_by_database(rule, accounts, caller)) {
+    return names + to_string(caller) + " is a member, but this process doesn't have the group: log in again";
+  }
+  return names + to_string(caller) + " is in none of these";
+}
+
+std::string group_after_next_login(const Rule& rule, const Accounts& accounts, const Caller& caller) {
+  for (const Group& group : accounts.groups) {
+    if (std::find(rule.groups.begin(), rule.groups.end(), group.name) == rule.groups.end()) continue;
+    if (caller.is_in_database_group(group.gid) && !caller.is_in_kernel_group(group.gid)) return group.name;
+  }
+  return "";
+}
 
 std::optional<std::string> why_no_match(const Rule& rule, const Accounts& accounts, const Caller& caller,
                                         const Spec& request, const RequestForm& form) {

@@ -180,7 +180,9 @@ Result<Policy> load_policy(const PolicyPaths& paths, std::optional<uid_t> truste
     if (!fd.is_open()) continue;
     Loader loader(path, trusted_uid);
     TRY(loader.load(std::move(fd), source));
-    return loader.take();
+    Policy policy = loader.take();
+    policy.path = path;
+    return policy;
   }
   return Error("read", paths.policy, "there is no policy, so nothing is allowed")
       .with_hint("as root, write a line such as `allow bridge=br0 user=NAME' into it");

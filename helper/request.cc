@@ -15,16 +15,17 @@ constexpr const char* kUsageLine =
     "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD, or tapferry-helper "
     "--release=IFNAME";
 
-enum Option : int { kUseVnet, kBridge, kNet, kFd, kRelease, kPolicy, kExplain, kVersion, kHelp, kOptionCount };
+enum Option : int { kUseVnet, kBridge, kNet, kFd, kRelease, kPolicy, kExplain, kRules, kVersion, kHelp, kOptionCount };
 
 constexpr option kOptions[] = {
-    {"use-vnet", no_argument, nullptr, kUseVnet},
+    {"use-vnet", no_argument, nullptr, kUseVnet},  // QEMU's and libvirt's, as the next and --fd are
     {"br", required_argument, nullptr, kBridge},
     {"net", required_argument, nullptr, kNet},
     {"fd", required_argument, nullptr, kFd},
     {"release", required_argument, nullptr, kRelease},
     {"policy", required_argument, nullptr, kPolicy},
     {"explain", no_argument, nullptr, kExplain},
+    {"rules", no_argument, nullptr, kRules},
     {"version", no_argument, nullptr, kVersion},
     {"help", no_argument, nullptr, kHelp},
     {nullptr, 0, nullptr, 0},
@@ -82,7 +83,7 @@ Result<int> parse_fd(const char* text) {
 
 // Of --release nothing else is asked, and no policy: what it takes away is the caller's own.
 Result<Request> read_release(const Arguments& arguments) {
-  for (const Option other : {kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain}) {
+  for (const Option other : {kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain, kRules}) {
     if (arguments.has(other)) return usage_error("--release goes with no other option");
   }
   Request request;
@@ -149,6 +150,13 @@ Result<Request> parse_request(int argc, char* argv[]) {
   }
   if (arguments.has(kRelease)) return read_release(arguments);
   if (arguments.has(kPolicy)) request.policy_path = arguments.values[kPolicy];
+  if (arguments.has(kRules)) {
+    request.action = Action::kRules;
+    const bool has_more =
+        arguments.has(kBridge) || arguments.has(kNet) || arguments.has(kFd) || arguments.has(kExplain);
+    if (has_more) return usage_error("--rules is about no request; leave out --br, --net, --fd and --explain");
+    return request;
+  }
   TRY(read_spec(arguments, &request));
   if (arguments.has(kExplain)) {
     request.action = Action::kExplain;
@@ -174,6 +182,7 @@ std::string usage() {
          "  --fd=FD       a connected AF_UNIX stream or seqpacket socket\n"
          "  --release=IFNAME  deletes an interface of yours that was made with persist=on\n"
          "  --explain     instead: print as JSON which rule of the policy decides the request, and why\n"
+         "  --rules       instead: print as JSON the policy's rules, and which are about you\n"
          "  --policy=PATH read this policy instead of the installed one; only when started without extra privilege\n"
          "  --version     print the version\n"
          "  --help        print this\n"

@@ -11,7 +11,7 @@
 
 namespace tapferry {
 
-enum class Action { kHandOver, kRelease, kExplain, kVersion, kHelp };
+enum class Action { kHandOver, kRelease, kExplain, kRules, kVersion, kHelp };
 
 struct Request {
   Action action = Action::kHandOver;

@@ -4,6 +4,7 @@ import json
 import unittest
 
 import links
+import sandbox
 from helper_case import HelperCase, need_helper
 
 
@@ -73,6 +74,63 @@ class Explain(HelperCase):
         self.assertEqual(self.box.syslog.lines(at_least=1, seconds=0.3), [])
         done = self.box.run([self.helper, "--explain", "--br=br0", "--fd=0"])
         self.assertNotEqual(done.returncode, 0)
+
+
+class Rules(HelperCase):
+    """--rules: the policy as the caller sees it."""
+
+    def rules(self, user="bob", helper=None):
+        before = links.snapshot()
+        done = self.box.run([helper or self.helper, "--rules"], user)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"\A[^\n]+\n\Z")
+        self.assertEqual(links.snapshot(), before)
+        return json.loads(done.stdout)
+
+    def test_lists_every_rule_and_whom_it_is_about(self):
+        self.box.policy("allow br0", "deny * user=bob", "allow bridge=br* group=vms max=2", "allow tap=* group=vmsters")
+        answer = self.rules()
+        self.assertEqual((answer["policy"], answer["user"], answer["error"]), ("/etc/tapferry/policy.conf", "bob", None))
+        rows = [(rule["rule"], rule["verb"], rule["kind"], rule["object"], rule["applies"]) for rule in answer["rules"]]
+        self.assertEqual(rows, [("policy.conf:1", "allow", "bridge", "br0", True), ("policy.conf:2", "deny", None, "*", True),
+                                ("policy.conf:3", "allow", "bridge", "br*", False),
+                                ("policy.conf:4", "allow", "tap", "*", True)])
+        self.assertEqual((answer["rules"][2]["file"], answer["rules"][2]["line"]), ("/etc/tapferry/policy.conf", 3))
+        self.assertIn("vms", answer["rules"][2]["why"])
+
+    def test_names_the_group_that_a_new_login_would_bring(self):
+        self.box.policy("allow bridge=br0 group=vms,vmsters")
+        bob = self.box.users["bob"]
+        rule, = self.rules(user=sandbox.User("bob", bob.uid, bob.gid, ()))["rules"]
+        self.assertEqual((rule["applies"], rule["new_login"]), (False, "vmsters"))
+        rule, = self.rules()["rules"]
+        self.assertEqual((rule["applies"], rule["new_login"]), (True, None))
+
+    def test_says_where_and_why_a_policy_cannot_be_read(self):
+        self.box.policy("allow br0", "nonsense")
+        answer = self.rules()
+        self.assertEqual((answer["rules"], answer["error"]["where"]), ([], "/etc/tapferry/policy.conf:2"))
+        self.assertIn("nonsense", answer["error"]["reason"])
+
+    def test_shows_no_more_than_the_caller_may_read_and_needs_no_privilege(self):
+        self.box.policy("allow br0", "include /etc/tapferry/policy.d/secret.conf")
+        secret = self.box.policy_include("secret.conf", "allow bridge=br1 user=carol", mode=0o600)
+        plain = self.box.install(self.helper, "tapferry-helper-plain")
+        answer = self.rules()
+        self.assertEqual((len(answer["rules"]), answer["skipped"]), (1, [secret]))
+        self.assertNotIn("carol", json.dumps(answer))
+        self.assertEqual(self.rules(helper=plain), answer)
+
+    def test_names_qemus_file_where_that_is_read(self):
+        self.box.qemu_conf("allow br0")
+        self.assertEqual(self.rules()["policy"], "/etc/qemu/bridge.conf")
+
+    def test_is_about_no_request(self):
+        for more in ("--br=br0", "--net=bridge=br0", "--explain", "--fd=0"):
+            done = self.box.run([self.helper, "--rules", more])
+            self.assertNotEqual(done.returncode, 0)
+            self.assertEqual(done.stdout, "")
+            self.assertIn("Usage", done.stderr)
 
 
 if __name__ == "__main__":
