@@ -83,6 +83,31 @@ Error refusal(const Answer& answer) {
                answer.helper + " ended with " + describe_wait_status(answer.wait_status) + " and no word");
 }
 
+// `object` is what an error names.
+Result<std::string> ask_for_output(const AskOptions& options, const std::string& object) {
+  std::string explanation;
+  std::string words;
+  auto [out, helpers_stdout] = TRY(text_pipe());
+  auto [err, helpers_stderr] = TRY(text_pipe());
+  ChildProgram program = {options.helper, options.arguments, {}};
+  program.descriptors.emplace_back(STDOUT_FILENO, std::move(helpers_stdout));
+  program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
+  auto ended = run_child(std::move(program),
+                         {{out.get(), [&, fd = out.get()] { return read_text(fd, kMaxExplanation + 1, &explanation); }},
+                          {err.get(), [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); }}},
+                         options.timeout_ms);
+  if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), options.helper);
+  if (explanation.size() > kMaxExplanation) {
+    return Error("explain", object, "the helper's explanation has no end");
+  }
+  if (explanation.empty()) {
+    words = without_newline(words);
+    const std::string end = options.helper + " ended with " + describe_wait_status(ended.value()) + " and no word";
+    return Error("explain", object, words.empty() ? end : words);
+  }
+  return explanation;
+}
+
 }  // namespace
 
 AskOptions ask_by_net(std::string_view helper, std::string_view spec) {
@@ -159,28 +184,13 @@ Status ask_to_release(const std::string& helper, const std::string& ifname) {
 }
 
 Result<std::string> ask_for_explanation(const AskOptions& options) {
-  std::string explanation;
-  std::string words;
-  auto [out, helpers_stdout] = TRY(text_pipe());
-  auto [err, helpers_stderr] = TRY(text_pipe());
-  ChildProgram program = {options.helper, {"--explain"}, {}};
-  for (const std::string& argument : options.arguments) program.arguments.push_back(argument);
-  program.descriptors.emplace_back(STDOUT_FILENO, std::move(helpers_stdout));
-  program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
-  auto ended = run_child(std::move(program),
-                         {{out.get(), [&, fd = out.get()] { return read_text(fd, kMaxExplanation + 1, &explanation); }},
-                          {err.get(), [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); }}},
-                         options.timeout_ms);
-  if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), options.helper);
-  if (explanation.size() > kMaxExplanation) {
-    return Error("explain", request_of(options), "the helper's explanation has no end");
-  }
-  if (explanation.empty()) {
-    words = without_newline(words);
-    const std::string end = options.helper + " ended with " + describe_wait_status(ended.value()) + " and no word";
-    return Error("explain", request_of(options), words.empty() ? end : words);
-  }
-  return explanation;
+  AskOptions explain = options;
+  explain.arguments.insert(explain.arguments.begin(), "--explain");
+  return ask_for_output(explain, request_of(options));
+}
+
+Result<std::string> ask_for_rules(const std::string& helper) {
+  return ask_for_output({helper, {"--rules"}}, "the policy's rules");
 }
 
 }  // namespace tapferry

@@ -57,6 +57,9 @@ Result<GrantedInterface> take_interface(Answer answer);
 // `helper --release=IFNAME`: deletes an interface that was granted with persist=on.
 Status ask_to_release(const std::string& helper, const std::string& ifname);
 
+// `helper --rules`: what it printed.
+Result<std::string> ask_for_rules(const std::string& helper);
+
 // `helper --explain ARGUMENT`: what it printed. The program has no descriptor but stdio.
 Result<std::string> ask_for_explanation(const AskOptions& options);
 

@@ -117,10 +117,12 @@ Finding to_finding(Rtnl& rtnl, const OurMacvtap& macvtap) {
   finding.problem = problem_of(macvtap.state);
   finding.is_suspicion = macvtap.state == MacvtapState::kUnknown;
   if (macvtap.state == MacvtapState::kUnwatched) {
+    finding.kind = finding::kUnwatchedMacvtap;
     finding.remedy = std::string(kRepairCommand) + ", when its holder is gone";
     return finding;
   }
-  finding.remedy = kRepairCommand;
+  finding.kind = finding::kLeftMacvtap;
+  finding.command = kRepairCommand;
   finding.repair = [&rtnl, link = macvtap.link] { return delete_unheld(rtnl, link); };
   return finding;
 }

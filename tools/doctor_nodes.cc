@@ -50,7 +50,8 @@ Status add_findings(const std::string& directory, std::string_view prefix, Diagn
     finding.object = "device node " + directory;
     finding.object += "/" + name;
     finding.problem = "left behind when the process that made it was killed";
-    finding.remedy = kRepairCommand;
+    finding.kind = finding::kLeftNode;
+    finding.command = kRepairCommand;
     finding.repair = [directory, name]() -> Result<std::string> {
       const Status removed = remove_old_node(directory, name);
       if (!removed.is_ok() && removed.error().code() == ENOENT) return std::string("gone by itself");

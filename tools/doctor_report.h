@@ -21,14 +21,18 @@ struct Outcome {
 
 struct Report {
   std::vector<Outcome> outcomes;
+  std::vector<std::string> looked_at;  // the checks' names
   std::vector<std::string> notes;
   std::vector<Error> errors;  // checks that could not be made
 
-  // Nothing is wrong, or it was and isn't any more.
+  // Of the findings that are still true.
+  size_t count(Severity severity) const;
+  // There is no problem, or there was and is none any more.
   bool is_well() const;
 };
 
-// One line for each finding: "OBJECT: DONE" or "OBJECT: PROBLEM; REMEDY". The errors aren't in it: they belong on stderr.
+// One line for each finding, "SEVERITY: OBJECT: PROBLEM", with the command that mends it below, or "OBJECT: DONE"; then one that
+// sums up. The errors aren't in it: they belong on stderr.
 std::string report_text(const Report& report);
 
 // One line.

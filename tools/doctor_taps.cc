@@ -37,7 +37,8 @@ Status check_taps(const Patient& patient, Diagnosis* diagnosis) {
     finding.object = "tap " + link.name;
     if (const auto tag = parse_tag(link.alias)) finding.object += " of uid " + std::to_string(tag->uid);
     finding.problem = "its holder made it persistent and left it";
-    finding.remedy = kRepairCommand;
+    finding.kind = finding::kLeftTap;
+    finding.command = kRepairCommand;
     finding.repair = [&rtnl = patient.rtnl, link = link] { return delete_abandoned(rtnl, link); };
     diagnosis->findings.push_back(std::move(finding));
   }

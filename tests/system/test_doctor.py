@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`tapferry doctor` on taps that their holders left and on device nodes, and how it says what it found."""
 import fcntl
+import glob
 import json
 import os
+import re
 import struct
 import time
 import unittest
@@ -10,7 +12,7 @@ import unittest
 import links
 import sandbox
 from command_case import need_command
-from doctor_case import WARDEN_NODES, DoctorCase, tag
+from doctor_case import LEFT_BEHIND, LEFT_BEHIND_WORDS, WARDEN_NODES, DoctorCase, tag
 
 TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB  # <linux/if_tun.h>
 IFF_TAP, IFF_NO_PI = 0x2, 0x1000
@@ -48,8 +50,8 @@ class Tap(DoctorCase):
         self.assertEqual(self.doctor(), "nothing is wrong\n", "it is held")
         got.close()
         uid = self.box.users["alice"].uid
-        self.assertEqual(self.doctor(well=False, user="alice"), f"tap {name} of uid {uid}: its holder made it persistent "
-                         "and left it; mended by: tapferry doctor --repair\n")
+        self.assertEqual(self.doctor(well=False, user="alice"), f"problem: tap {name} of uid {uid}: its holder made it "
+                         "persistent and left it\n    tapferry doctor --repair\n")
         self.assertEqual(self.repair(), f"tap {name} of uid {uid}: deleted\n")
         self.assertEqual(links.taps(), [])
 
@@ -96,7 +98,7 @@ class Nodes(DoctorCase):
         os.utime(f"{WARDEN_NODES}/link", (0, 0), follow_symlinks=False)
         before = sorted(os.listdir("/dev") + os.listdir(WARDEN_NODES))
         done = self.tapferry("doctor", "--repair", user="root")
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "nothing is wrong\n", ""))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, f"nothing is wrong; looked at: {LEFT_BEHIND_WORDS}\n", ""))
         self.assertEqual(sorted(os.listdir("/dev") + os.listdir(WARDEN_NODES)), before)
 
     def test_a_link_in_the_directorys_place_is_not_followed(self):
@@ -112,7 +114,7 @@ class Nodes(DoctorCase):
     def test_users_are_told_what_they_cannot_see(self):
         self.node(f"{WARDEN_NODES}/0123456789abcdef")
         self.assertEqual(self.doctor(user="alice"),
-                         f"nothing is wrong\nnote: what is left in {WARDEN_NODES} can't be seen without root\n")
+                         f"note: what is left in {WARDEN_NODES} can't be seen without root\nnothing is wrong\n")
 
 
 class Json(DoctorCase):
@@ -122,7 +124,8 @@ class Json(DoctorCase):
         return json.loads(text)
 
     def test_is_one_object(self):
-        self.assertEqual(self.facts(), {"version": 1, "well": True, "findings": [], "notes": [], "errors": []})
+        self.assertEqual(self.facts(), {"version": 1, "well": True, "looked_at": LEFT_BEHIND.split(","), "findings": [],
+                                        "notes": [], "errors": []})
 
     def test_findings_say_what_mends_them_and_what_was_done(self):
         self.macvtap()
@@ -131,17 +134,63 @@ class Json(DoctorCase):
         left, held = self.facts(well=False)["findings"]
         self.assertEqual((left["check"], left["object"], left["remedy"]),
                          ("macvtaps", "macvtap mv0 of uid 2001", "tapferry doctor --repair"))
+        self.assertEqual([(one["id"], one["severity"], one["command"]) for one in (left, held)],
+                         [("left-macvtap", "problem", "tapferry doctor --repair"), ("unwatched-macvtap", "problem", None)])
         self.assertEqual((left["repairable"], left["repaired"], left["done"], left["error"]), (True, False, None, None))
         self.assertEqual((held["repairable"], held["repaired"]), (False, False))
         facts = self.facts("--repair", well=False)
         self.assertFalse(facts["well"])
         self.assertEqual([(one["repaired"], one["done"]) for one in facts["findings"]], [(True, "deleted"), (False, None)])
 
+    def test_each_kind_of_what_is_left_has_its_id(self):
+        sandbox.ip("tuntap", "add", "tap7", "mode", "tap", "user", "2001")
+        sandbox.ip("link", "set", "tap7", "alias", tag("bridge"))
+        os.mknod("/dev/.tapferry-0123456789abcdef", 0o20600, os.makedev(1, 3))
+        os.utime("/dev/.tapferry-0123456789abcdef", (0, 0))
+        done = self.tapferry("doctor", "--json", f"--check={LEFT_BEHIND}", user="root")
+        self.assertEqual([one["id"] for one in json.loads(done.stdout)["findings"]], ["left-tap", "left-node"])
+        facts = self.facts("--repair")
+        self.assertEqual([(one["id"], one["repaired"]) for one in facts["findings"]],
+                         [("left-tap", True), ("left-node", True)])
+
     def test_what_could_not_be_mended_says_why(self):
         self.macvtap()
         self.in_flight(self.open(close=False))
         finding, = self.facts("--repair", well=False)["findings"]
         self.assertEqual((finding["repaired"], finding["error"]), (False, "something holds it that can't be seen here"))
+
+
+def read(path):
+    with open(os.path.join(sandbox.ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+class Manual(unittest.TestCase):
+    """Scripts go by ids, so the page has all of them."""
+
+    def setUp(self):
+        self.section = read("docs/tapferry.1").split(".Ss tapferry doctor\n")[1].split(".Ss ")[0]
+        self.header = read("tools/doctor_findings.h")
+
+    def test_has_every_finding_and_how_bad_it_is(self):
+        kinds = re.findall(r'= \{"([a-z-]+)", Severity::k(\w+)\};', self.header)
+        self.assertGreater(len(kinds), 40)
+        items = re.findall(r"^\.It ([a-z-]+)(?: \((\w+)\))?$", self.section, re.M)
+        self.assertEqual([(name, severity or "problem") for name, severity in items],
+                         [(name, severity.lower()) for name, severity in kinds])
+
+    def test_every_finding_is_used_and_tested(self):
+        code = "".join(read(os.path.relpath(path, sandbox.ROOT)) for path in glob.glob(f"{sandbox.ROOT}/tools/doctor*.cc"))
+        tests = "".join(read(os.path.relpath(path, sandbox.ROOT)) for folder in ("system", "vm")
+                        for path in glob.glob(f"{sandbox.ROOT}/tests/{folder}/*doctor*.py"))
+        for constant, name in re.findall(r'FindingKind (k\w+) = \{"([a-z-]+)"', self.header):
+            with self.subTest(name=name):
+                self.assertTrue(f"finding::{constant}" in code, constant)
+                self.assertTrue(f'"{name}"' in tests, name)
+
+    def test_has_every_check(self):
+        checks = re.findall(r'^    \{"(\w+)", Subject::', read("tools/doctor.cc"), re.M)
+        self.assertIn(f"Looks at these only: {', '.join(checks)}.", re.sub(r"\s+", " ", self.section))
 
 
 class Usage(DoctorCase):
@@ -151,7 +200,7 @@ class Usage(DoctorCase):
 
     def test_help_names_its_options(self):
         text = self.succeeds("doctor", "--help").stdout
-        for option in ("--repair", "--json"):
+        for option in ("--repair", "--json", "--check", "--user", "--helper"):
             self.assertIn(option, text)
 
 

@@ -17,7 +17,7 @@ import unittest
 import links
 import sandbox
 from command_case import need_command
-from doctor_case import DoctorCase, tag
+from doctor_case import LEFT_BEHIND_WORDS, DoctorCase, tag
 
 TUNSETQUEUE, IFF_DETACH_QUEUE = 0x400454D9, 0x400  # <linux/if_tun.h>
 SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER, IORING_REGISTER_FILES = 425, 427, 2
@@ -32,8 +32,8 @@ class Macvtap(DoctorCase):
         self.macvtap()
         before = links.snapshot()
         text = self.doctor(well=False)
-        self.assertRegex(text, r"\Amacvtap mv0 of uid 2001: its warden was killed, and no process .* holds it; "
-                               r"mended by: tapferry doctor --repair\n\Z")
+        self.assertRegex(text, r"\Aproblem: macvtap mv0 of uid 2001: its warden was killed, and no process .* holds it\n"
+                               r"    tapferry doctor --repair\n\Z")
         self.assertEqual(links.snapshot(), before)
 
     def test_left_behind_is_deleted(self):
@@ -135,7 +135,7 @@ class Foreign(DoctorCase):
         self.macvtap()
         script = f"ip link set lo up && {self.command} doctor --repair"
         done = self.box.run(["unshare", "--net", "sh", "-c", script], "root")
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "nothing is wrong\n", ""))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, f"nothing is wrong; looked at: {LEFT_BEHIND_WORDS}\n", ""))
         self.assertIsNotNone(links.get("mv0"))
 
 
