@@ -125,7 +125,8 @@ class Surroundings(MendCase):
         self.finds_not("user-namespace")
 
     def test_bounding_set(self):
-        wrap = ["setpriv", "--bounding-set=-net_admin", "--reuid=2001", "--regid=2001", "--clear-groups"]
+        alice = self.box.users["alice"]
+        wrap = ["setpriv", "--bounding-set=-net_admin", f"--reuid={alice.uid}", f"--regid={alice.gid}", "--clear-groups"]
         self.finds("bounding-set", user="root", wrap=wrap)
         self.finds_not("bounding-set", user="root", wrap=[wrap[0], *wrap[2:]])
 
