@@ -46,15 +46,21 @@ const nlattr* bridge_port_data(const nlattr* link_info) {
 
 }  // namespace
 
+std::optional<PortFlags> parse_port_flags(const nlmsghdr* header) {
+  std::optional<PortFlags> flags;
+  for_each_attribute(header, sizeof(ifinfomsg), [&](const nlattr* attribute) {
+    if (mnl_attr_get_type(attribute) != IFLA_LINKINFO) return;
+    if (const nlattr* data = bridge_port_data(attribute)) flags = read_flags(data);
+  });
+  return flags;
+}
+
 Result<PortFlags> read_port_flags(Rtnl& rtnl, const Link& port) {
   RtnlRequest request(RTM_GETLINK, 0);
   request.family_header<ifinfomsg>()->ifi_index = port.index;
   std::optional<PortFlags> flags;
   TRY(rtnl.query(request, "read the bridge port", port.name, [&](const nlmsghdr* answer) {
-    for_each_attribute(answer, sizeof(ifinfomsg), [&](const nlattr* attribute) {
-      if (mnl_attr_get_type(attribute) != IFLA_LINKINFO) return;
-      if (const nlattr* data = bridge_port_data(attribute)) flags = read_flags(data);
-    });
+    flags = parse_port_flags(answer);
     return true;
   }));
   if (!flags) return Error::from_errno("read the bridge port", port.name, ENODEV);

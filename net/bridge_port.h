@@ -27,6 +27,9 @@ struct PortFlags {
 // EOPNOTSUPP then.
 Status set_port_flags(Rtnl& rtnl, const Link& port, const PortFlags& flags);
 
+// Of an RTM_NEWLINK; nothing if the interface is no port of a bridge.
+std::optional<PortFlags> parse_port_flags(const nlmsghdr* header);
+
 // ENODEV: the interface is no port of a bridge.
 Result<PortFlags> read_port_flags(Rtnl& rtnl, const Link& port);
 
