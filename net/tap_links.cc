@@ -25,7 +25,8 @@ TunData read_tun_data(const nlattr* info) {
     switch (mnl_attr_get_type(attribute)) {
       case IFLA_TUN_TYPE: tun.type = value_of<uint8_t>(attribute); break;
       case IFLA_TUN_MULTI_QUEUE: tun.is_multi_queue = value_of<uint8_t>(attribute) != 0; break;
-      case IFLA_TUN_NUM_QUEUES: tun.queues = value_of<uint32_t>(attribute); break;
+      case IFLA_TUN_NUM_QUEUES:
+      case IFLA_TUN_NUM_DISABLED_QUEUES: tun.queues += value_of<uint32_t>(attribute); break;
       default: break;
     }
   };

@@ -29,7 +29,8 @@ struct TapLink {
   Link link;
   FrameCounters received;  // by the host's interface (IFLA_STATS64, rx_*)
   FrameCounters sent;
-  std::optional<unsigned> queues;   // attached ones of a tap that may have several (IFLA_TUN_NUM_QUEUES)
+  // Of a tap that may have several: those that are open, also such as are switched off (TUNSETQUEUE).
+  std::optional<unsigned> queues;
   bool is_lower_elsewhere = false;  // Link::lower is an index of another network namespace
   std::optional<PortFlags> port;    // of a bridge's port
 };

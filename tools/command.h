@@ -21,6 +21,8 @@ int libvirt_xml_command(int argc, char** argv);
 int release_command(int argc, char** argv);
 int doctor_command(int argc, char** argv);
 int monitor_command(int argc, char** argv);
+int status_command(int argc, char** argv);
+int top_command(int argc, char** argv);
 
 // Prints the error's line; for the return statement of a command.
 int fail(const Error& error);

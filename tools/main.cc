@@ -26,6 +26,8 @@ constexpr Command kCommands[] = {
     {"run", "gets network interfaces and starts a command with them", run_command},
     {"probe", "gets an interface in a VM's place and checks what came", probe_command},
     {"link", "shows and changes an interface by netdevice(7)", link_command},
+    {"status", "shows whose interfaces are here, who holds them, and their traffic", status_command},
+    {"top", "shows them again and again, the busiest first", top_command},
     {"explain", "says which rule allows or refuses a request, and why", explain_command},
     {"libvirt-xml", "prints the element of a libvirt domain for a request", libvirt_xml_command},
     {"release", "gives back an interface that was to outlive its holders", release_command},

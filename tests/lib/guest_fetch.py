@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the guests are made of: Debian kernels, a newer QEMU and a newer libvirt, downloaded once and kept in a cache.
+"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, and Prometheus' linter: downloaded once
+and kept in a cache.
 
 Nothing is installed. apt resolves and downloads with a configuration and a state directory of its own, which are
 thrown away afterwards; packages are unpacked beside their final place and renamed, so that an interrupted download
@@ -23,7 +24,7 @@ import tempfile
 from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
-ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11")
+ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus")
 BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
 _NEWER = "trixie"
 # Those that a session-mode libvirtd needs; what else they ask for (a newer systemd) only services use.
@@ -99,6 +100,8 @@ def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
         archives = apt.download_with_missing_libraries("qemu-system-x86", backports)
     elif item == "libvirt-11":
         archives = apt.download(*(f"{package}/{backports}" for package in _LIBVIRT))
+    elif item == "prometheus":
+        archives = apt.download("prometheus")  # for promtool
     else:
         suffix = "cloud-amd64" if item == "kernel-cloud" else "amd64"
         archives = apt.download(apt.newest(re.compile(rf"linux-image-6\.1\.0-(\d+)-{suffix}")))

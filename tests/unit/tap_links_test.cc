@@ -41,6 +41,7 @@ RtnlRequest message(const Message& of) {
   built.put_u8(IFLA_TUN_TYPE, of.tun_type);
   built.put_u8(IFLA_TUN_MULTI_QUEUE, of.is_multi_queue ? 1 : 0);
   built.put_u32(IFLA_TUN_NUM_QUEUES, 4);
+  built.put_u32(IFLA_TUN_NUM_DISABLED_QUEUES, 2);
   built.end_nest(data);
   built.put_string(IFLA_INFO_SLAVE_KIND, "bridge");
   nlattr* port = built.begin_nest(IFLA_INFO_SLAVE_DATA);
@@ -67,7 +68,7 @@ TEST(TapLinks, HaveTheHostsCounters) {
 
 TEST(TapLinks, QueuesAreToldOfATapThatMayHaveSeveral) {
   EXPECT_EQ(parse({})->queues, std::nullopt);
-  EXPECT_EQ(parse({.is_multi_queue = true})->queues, 4);
+  EXPECT_EQ(parse({.is_multi_queue = true})->queues, 6);
 }
 
 TEST(TapLinks, AMacvtapsAttributesOfTheSameNumbersAreNoQueues) {
