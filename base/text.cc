@@ -30,6 +30,18 @@ bool is_c1_control(std::string_view sequence) {
   return sequence.size() == 2 && sequence[0] == '\xc2' && static_cast<unsigned char>(sequence[1]) < 0xa0;
 }
 
+constexpr std::string_view kCut = "...";
+
+// Of escaped text the first `room` bytes at most, without a part of an escape or of a letter at their end.
+std::string_view cut_escaped(std::string_view text, size_t room) {
+  size_t end = 0;
+  for (size_t next = 0; next <= room;) {
+    end = next;
+    next += text[next] != '\\' ? utf8_length(text.substr(next)) : text[next + 1] == 'u' ? 6 : 2;
+  }
+  return text.substr(0, end);
+}
+
 std::string hex(const char* format, unsigned char byte) {
   char digits[8];
   snprintf(digits, sizeof digits, format, byte);
@@ -88,6 +100,12 @@ std::string json_escape(std::string_view text) {
 
 std::string json_field(std::string_view key, std::string_view value) {
   return std::string(key) + "=\"" + json_escape(value) + "\"";
+}
+
+std::string json_field(std::string_view key, std::string_view value, size_t max_bytes) {
+  std::string text = json_escape(value);
+  if (text.size() > max_bytes) text = std::string(cut_escaped(text, max_bytes - kCut.size())) + std::string(kCut);
+  return std::string(key) + "=\"" + text + "\"";
 }
 
 std::string json_pair(std::string_view key, std::string_view value) {

@@ -3,6 +3,7 @@
 // Putting strangers' bytes on a line that a person or a log reads.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,10 @@ std::string json_escape(std::string_view text);
 
 // key="value", the value escaped as in JSON: a field of an audit line.
 std::string json_field(std::string_view key, std::string_view value);
+
+// The same, with at most `max_bytes` (8 at least) between the quotation marks: what is longer is cut between two characters, and
+// "..." stands in its place.
+std::string json_field(std::string_view key, std::string_view value, size_t max_bytes);
 
 // "key":"value", with both escaped.
 std::string json_pair(std::string_view key, std::string_view value);

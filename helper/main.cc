@@ -45,6 +45,9 @@ constexpr const char* kQemuPolicy = "/etc/qemu/bridge.conf";
 constexpr int kSendTimeoutMs = 5000;
 // How long a refusal's line may lie in the pipe that stderr is.
 constexpr int kReadTimeoutMs = 100;
+// Bytes of a field of the audit line, escaped; docs/PROTOCOL.md has them.
+constexpr size_t kMaxAuditedRequest = 1600;
+constexpr size_t kMaxAuditedReason = 1500;
 
 // Stage 2. Should: become the caller, with CAP_NET_ADMIN permitted but not effective, and confine what is left to do. Must
 // not: come back.
@@ -110,18 +113,21 @@ Result<Decision> decide_request(const Request& request, Acquired& acquired) {
   return decision;
 }
 
-// The audit line's fields; what comes from strangers is in quotes, as JSON has them.
+// The audit line's fields; what comes from strangers is in quotes, as JSON has them. Escaped, a request can be six times as
+// long as it was, and must not push what became of it off the line (kMaxFacts in audit.cc).
 std::string refused_facts(std::string_view request, const Error& why) {
-  return json_field("request", request) + " result=refused " + json_field("reason", why.line());
+  return json_field("request", request, kMaxAuditedRequest) + " result=refused " +
+         json_field("reason", why.line(), kMaxAuditedReason);
 }
 
 std::string granted_facts(std::string_view request, const Grant& grant) {
-  return json_field("request", request) + " result=granted " + json_field("interface", grant.ifname) +
-         " ifindex=" + std::to_string(grant.ifindex) + " " + json_field("rule", grant.rule);
+  return json_field("request", request, kMaxAuditedRequest) + " result=granted " +
+         json_field("interface", grant.ifname) + " ifindex=" + std::to_string(grant.ifindex) + " " +
+         json_field("rule", grant.rule, kMaxAuditedReason);
 }
 
 std::string released_facts(std::string_view request, const Link& link) {
-  return json_field("request", request) + " result=released " + json_field("interface", link.name) +
+  return json_field("request", request, kMaxAuditedRequest) + " result=released " + json_field("interface", link.name) +
          " ifindex=" + std::to_string(link.index);
 }
 

@@ -48,6 +48,20 @@ TEST(JsonEscape, IsTheInsideOfAString) {
   EXPECT_EQ(json_escape(std::string_view("\0", 1)), "\\u0000");
 }
 
+TEST(JsonField, IsCutBetweenTwoCharacters) {
+  EXPECT_EQ(json_field("key", "12345678", 8), "key=\"12345678\"");
+  EXPECT_EQ(json_field("key", "123456789", 8), "key=\"12345...\"");
+  EXPECT_EQ(json_field("key", "1234\"6789", 8), "key=\"1234...\"");
+  EXPECT_EQ(json_field("key", "123\"56789", 8), "key=\"123\\\"...\"");
+  EXPECT_EQ(json_field("key", "\x01\x01", 8), "key=\"...\"");
+  EXPECT_EQ(json_field("key", "\x01\x01", 9), "key=\"\\u0001...\"");
+  EXPECT_EQ(json_field("key", "123世界", 8), "key=\"123...\"");
+  EXPECT_EQ(json_field("key", "12世界", 8), "key=\"12世界\"");
+  for (size_t max = 8; max < 40; ++max) {
+    EXPECT_LE(json_field("k", "a\"b\\c\x01世\xff界 and something more", max).size(), max + 4) << max;
+  }
+}
+
 TEST(JsonPair, EscapesBothSides) { EXPECT_EQ(json_pair("a\"", "b\n"), "\"a\\\"\":\"b\\u000a\""); }
 
 }  // namespace
