@@ -37,7 +37,8 @@ class Grammar(DeviceCase):
 
     def setUp(self):
         super().setUp()
-        self.box.policy("allow bridge=br0 queues=4 guest_mac=52:54:00:*", "allow device=mv0", "allow tap=* name=*")
+        self.box.policy("allow bridge=br0 queues=4 guest_mac=52:54:00:*", "allow device=mv0",
+                        "allow tap=* name=* persist=on")
         self.box.syslog.clear()
 
     def line(self, rule):
@@ -73,6 +74,16 @@ class Grammar(DeviceCase):
         self.assertEqual(self.line("granted")["request"], "bridge=br0,vnet_hdr_sz=10")
         self.refused_br("br1")
         self.assertEqual(self.line("refused")["request"], "bridge=br1,vnet_hdr_sz=10")
+
+    def test_releases(self):
+        self.granted("tap=vm-1,persist=on").close()
+        self.line("granted")
+        done = self.box.run([self.helper, "--release=vm-1"], "alice")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        found = self.line("released")
+        self.assertEqual((found["request"], found["interface"]), ("release=vm-1", "vm-1"))
+        self.box.run([self.helper, "--release=vm-1"], "alice")
+        self.assertEqual(self.line("refused")["request"], "release=vm-1")
 
     def test_what_the_warden_removes(self):
         got = self.granted("bridge=br0,lock=on,guest_mac=52:54:00:00:00:01")
