@@ -15,6 +15,8 @@ inline constexpr const char* kProgram = "tapferry";
 
 int run_command(int argc, char** argv);
 int probe_command(int argc, char** argv);
+int attach_command(int argc, char** argv);
+int detach_command(int argc, char** argv);
 int link_command(int argc, char** argv);
 int explain_command(int argc, char** argv);
 int libvirt_xml_command(int argc, char** argv);

@@ -64,4 +64,16 @@ std::string json_line(JsonNode* root) {
   return std::string(text) + "\n";
 }
 
+std::string text_member(JsonObject* object, const char* key) {
+  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, key);
+  const bool is_text =
+      node != nullptr && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
+  return is_text ? json_node_get_string(node) : "";
+}
+
+JsonObject* object_member(JsonObject* object, const char* key) {
+  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, key);
+  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
+}
+
 }  // namespace tapferry

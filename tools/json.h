@@ -48,4 +48,8 @@ class JsonWriter {
 // One line with its newline.
 std::string json_line(JsonNode* root);
 
+// A member of that kind; empty or null when there is none (also of a null object).
+std::string text_member(JsonObject* object, const char* key);
+JsonObject* object_member(JsonObject* object, const char* key);
+
 }  // namespace tapferry

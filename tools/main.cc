@@ -25,6 +25,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"run", "gets network interfaces and starts a command with them", run_command},
     {"probe", "gets an interface in a VM's place and checks what came", probe_command},
+    {"attach", "plugs interfaces into a running VM", attach_command},
+    {"detach", "takes them out again", detach_command},
     {"link", "shows and changes an interface by netdevice(7)", link_command},
     {"status", "shows whose interfaces are here, who holds them, and their traffic", status_command},
     {"top", "shows them again and again, the busiest first", top_command},

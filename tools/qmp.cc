@@ -10,24 +10,13 @@ namespace {
 
 constexpr const char* kConnect = "connect to QEMU at";
 constexpr const char* kTalk = "talk to QEMU at";
+constexpr const char* kExecute = "have QEMU do";
 // The longest answer, query-qmp-schema's, has a quarter of a megabyte.
 constexpr size_t kMaxLine = 4 << 20;
 
 constexpr const char* kOneClient = "QEMU serves one client of a QMP socket at a time";
 
 int64_t deadline_after(int timeout_ms) { return g_get_monotonic_time() + int64_t{timeout_ms} * 1000; }
-
-std::string string_member(JsonObject* object, const char* key) {
-  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, key);
-  const bool is_string =
-      node != nullptr && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
-  return is_string ? json_node_get_string(node) : "";
-}
-
-JsonObject* object_member(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
-}
 
 }  // namespace
 
@@ -57,21 +46,25 @@ Result<JsonTree> Qmp::execute(const std::string& command, const std::string& arg
   if (!arguments.empty()) writer.json("arguments", arguments);
   writer.text("id", id);
   TRY(send(writer.take_line(), fds, deadline));
-  JsonTree answer = TRY(await([&](JsonObject* object) { return string_member(object, "id") == id; }, deadline));
+  JsonTree answer = TRY(await([&](JsonObject* object) { return text_member(object, "id") == id; }, deadline));
   JsonObject* object = json_node_get_object(answer.get());
   if (JsonObject* failure = object_member(object, "error")) {
-    const std::string words = string_member(failure, "desc");
-    return Error("have QEMU do", command, words.empty() ? "it failed" : words)
-        .with_detail(string_member(failure, "class"));
+    const std::string words = text_member(failure, "desc");
+    return Error(kExecute, command, words.empty() ? "it failed" : words).with_detail(text_member(failure, "class"));
   }
   if (!json_object_has_member(object, "return")) return Error(kTalk, path_, "it answered neither return nor error");
   return JsonTree(json_object_dup_member(object, "return"));
 }
 
-Status Qmp::pass_fd(const std::string& name, int fd) {
-  JsonWriter arguments;
-  arguments.text("fdname", name);
-  TRY(execute("getfd", arguments.take_line(), {&fd, 1}));
+bool Qmp::is_refusal(const Error& error) { return error.action() == kExecute; }
+
+Status Qmp::listen_until(const std::function<bool()>& is_done, int timeout_ms) {
+  const int64_t deadline = deadline_after(timeout_ms);
+  while (!is_done()) {
+    if (TRY(take_object()) != nullptr) continue;
+    TRY(wait(G_IO_IN, deadline));
+    TRY(receive());
+  }
   return {};
 }
 
@@ -141,6 +134,8 @@ Result<JsonTree> Qmp::take_object() {
   g_autoptr(GError) error = nullptr;
   JsonTree tree(json_from_string(line.c_str(), &error));
   if (tree == nullptr || !JSON_NODE_HOLDS_OBJECT(tree.get())) return ended("it sent something that is no QMP");
+  JsonObject* object = json_node_get_object(tree.get());
+  if (listener_ && json_object_has_member(object, "event")) listener_(object);
   return tree;
 }
 

@@ -2,8 +2,8 @@
 //
 // A client of QEMU's machine protocol (QMP: docs/interop/qmp-spec in QEMU's source) on a UNIX socket.
 //
-// One command at a time: it goes out as one line, its answer comes back, and whatever else QEMU says meanwhile (events) is
-// passed over. QEMU serves one client of a monitor at a time: a second one connects, but isn't greeted.
+// One command at a time: it goes out as one line, its answer comes back, and what else QEMU says meanwhile are events, which
+// are passed over unless somebody listens. QEMU serves one client of a monitor at a time: a second one connects, but isn't greeted.
 #pragma once
 
 #include <functional>
@@ -26,14 +26,22 @@ class Qmp {
   // Connects, waits for the greeting, and ends the negotiation of capabilities.
   static Result<Qmp> connect(const std::string& path, int timeout_ms = kTimeoutMs);
 
+  // For each command from now on.
+  void set_timeout_ms(int timeout_ms) { timeout_ms_ = timeout_ms; }
+
   // Executes a command and gives its "return". `arguments` is a JSON object or empty; `fds` go along with the command, as getfd
-  // and add-fd want them, and stay the caller's. An error of QEMU's is its description and class; has_ended() tells it
-  // from a lost connection.
+  // and add-fd want them, and stay the caller's. An error of QEMU's is its description and class; is_refusal() tells it
+  // from a lost connection, and so does has_ended().
   Result<JsonTree> execute(const std::string& command, const std::string& arguments = "",
                            std::span<const int> fds = {});
 
-  // Gives QEMU a descriptor under a name, as netdev_add's fd= and fds= take it (getfd).
-  Status pass_fd(const std::string& name, int fd);
+  // Whether QEMU itself said no: the connection goes on, and what was asked for wasn't done.
+  static bool is_refusal(const Error& error);
+
+  // Hears each event from now on, whole ({"event": ..., "data": {...}}); null: nobody does.
+  void on_event(std::function<void(JsonObject*)> listener) { listener_ = std::move(listener); }
+  // Listens until `is_done`, which is asked after each event. The error's code is ETIMEDOUT when it takes longer.
+  Status listen_until(const std::function<bool()>& is_done, int timeout_ms);
 
   // Readable when QEMU said something or has gone; then drain().
   int fd() const { return g_socket_get_fd(socket_.get()); }
@@ -61,6 +69,7 @@ class Qmp {
   std::unique_ptr<GSocket, Unref> socket_;
   std::string path_;
   int timeout_ms_;
+  std::function<void(JsonObject*)> listener_;
   std::string unread_;
   uint64_t last_id_ = 0;
   bool has_ended_ = false;

@@ -18,7 +18,7 @@
 #include "tools/backend.h"
 #include "tools/command.h"
 #include "tools/compose.h"
-#include "tools/guest_mac.h"
+#include "tools/granted_nic.h"
 #include "tools/options.h"
 
 namespace tapferry {
@@ -115,17 +115,6 @@ Result<int> keep(Fd fd) {
     return Error::from_errno("keep", "descriptor " + std::to_string(fd.get()), errno);
   }
   return fd.release();
-}
-
-Result<Nic> describe_nic(const GrantedInterface& interface, const Spec& spec) {
-  Nic nic;
-  nic.ifname = interface.grant.ifname;
-  nic.mtu = interface.grant.mtu;
-  nic.queues = interface.queues.size();
-  const bool is_macvtap = interface.grant.kind == Kind::kMacvtap || interface.grant.kind == Kind::kDevice;
-  const std::optional<Mac> own = is_macvtap ? std::optional(interface.grant.mac) : std::nullopt;
-  nic.guest_mac = TRY(guest_mac(spec, own));
-  return nic;
 }
 
 // The command has the descriptors.

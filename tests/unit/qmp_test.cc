@@ -118,7 +118,7 @@ TEST(Qmp, PassesDescriptorsWithTheirNames) {
   const Fd passed = open_file("/dev/null", O_RDONLY).value();
   {
     Qmp qmp = Qmp::connect(qemu.path()).value();
-    EXPECT_TRUE(qmp.pass_fd("tap-0", passed.get()).is_ok());
+    EXPECT_TRUE(qmp.execute("getfd", R"({"fdname":"tap-0"})", {{passed.get()}}).is_ok());
     EXPECT_TRUE(qmp.execute("cont").is_ok());
   }
   EXPECT_EQ(qemu.lines()[1], R"({"execute":"getfd","arguments":{"fdname":"tap-0"},"id":"2"})");
