@@ -116,6 +116,8 @@ TOOLS_CFLAGS      := $(GLIB_CFLAGS) $(JSON_CFLAGS) $(MNL_CFLAGS)
 TOOLS_LIBS        := $(GLIB_LIBS) $(JSON_LIBS) $(MNL_LIBS)
 VHOST_CFLAGS      := $(TOOLS_CFLAGS) $(URING_CFLAGS) $(SECCOMP_CFLAGS) $(CAPNG_CFLAGS)
 VHOST_LIBS        := $(TOOLS_LIBS) $(URING_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS)
+DOMAIN_CFLAGS     := $(LIBVIRT_CFLAGS) $(JSON_CFLAGS)
+DOMAIN_LIBS       := $(LIBVIRT_LIBS) $(JSON_LIBS)
 # Asked when it is used: GoogleTest may have come after configure.
 GTEST_CFLAGS = $(shell $(PKG_CONFIG) --cflags gtest_main)
 GTEST_LIBS   = $(shell $(PKG_CONFIG) --libs gtest_main)
@@ -130,6 +132,7 @@ BUILDTIME := helper/confine_compile.cc
 HELPER := $(filter-out $(BUILDTIME),$(call sources,helper/*.cc))
 TOOLS  := $(call sources,tools/*.cc)
 VHOST  := $(call sources,vhost/*.cc)
+DOMAIN := $(call sources,domain/*.cc)
 # A vhost-user front-end with a guest's memory, which tests, benchmarks and fuzzers drive.
 FRONT  := $(call sources,tests/lib/front/*.cc)
 UNIT   := $(call sources,tests/unit/*.cc)
@@ -152,7 +155,8 @@ UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
             $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry) \
-            $(if $(filter vhost/main.cc,$(VHOST)),$(B)/tapferry-vhost)
+            $(if $(filter vhost/main.cc,$(VHOST)),$(B)/tapferry-vhost) \
+            $(if $(filter domain/main.cc,$(DOMAIN)),$(B)/tapferry-libvirt)
 FRONT_END := $(if $(filter tests/lib/front/main.cc,$(FRONT)),$(B)/tests/front_end)
 UNIT_TESTS := $(if $(UNIT),$(B)/tests/unit)
 BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
@@ -163,7 +167,7 @@ TESTED  := $(filter-out %/main.cc,$(BASE) $(NET) $(HELPER) $(VHOST) $(FRONT) \
   $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
 LIBRARY := $(B)/tested.a
 LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(VHOST_LIBS)
-OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(VHOST) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
 
 ifeq ($(VARIANT),asan)
 $(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
@@ -182,6 +186,9 @@ $(B)/tapferry: $(call objects,$(BASE) $(NET) $(TOOLS))
 
 $(B)/tapferry-vhost: $(call objects,$(BASE) $(NET) $(VHOST))
 	$(link) $(VHOST_LIBS) $(LIBS)
+
+$(B)/tapferry-libvirt: $(call objects,$(BASE) $(DOMAIN))
+	$(link) $(DOMAIN_LIBS) $(LIBS)
 
 $(B)/tests/front_end: $(call objects,$(filter tests/lib/front/main.cc,$(FRONT))) $(LIBRARY)
 	$(link) $(LIBRARY_LIBS) $(LIBS)
@@ -224,6 +231,7 @@ $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 $(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
 $(B)/obj/tools/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
 $(B)/obj/vhost/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
+$(B)/obj/domain/%.o: private OWN := $(NO_EXCEPTIONS) $(DOMAIN_CFLAGS)
 $(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(VHOST_CFLAGS) $(GTEST_CFLAGS),$(URING_CFLAGS))
 $(B)/obj/tests/lib/front/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 
@@ -289,10 +297,10 @@ do-fuzz-%: fuzzers
 	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
 
 # ---- Lint and format --------------------------------------------------------------------------------
-LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(TOOLS) $(VHOST) $(FRONT) $(FUZZ) $(BENCH)
+LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
 MANUALS := $(wildcard $(S)/docs/*.[1-8])
-CODE    = $(wildcard $(foreach d,base net helper vhost tools tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
-TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS)
+CODE    = $(wildcard $(foreach d,base net helper vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
+TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(DOMAIN_CFLAGS)
 
 .PHONY: lint-tree lint-format lint-shell lint-manual
 do-lint: lint-tree lint-format lint-shell lint-manual $(LINTED:%.cc=$(B)/lint/%.tidy)
@@ -338,6 +346,7 @@ install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
 	install $(STRIP) -m 755 $(B)/tapferry $(B)/tapferry-vhost $(DESTDIR)$(bindir)
+	install $(STRIP) -m 755 $(B)/tapferry-libvirt $(DESTDIR)$(libexecdir)
 	@if [ "$$(id -u)" = 0 ]; then set -- -o root -g root -m 4755; else set -- -m 755; \
 	  echo "not root: $(DESTDIR)$(helper_path) still needs: chown root:root, then chmod 4755"; fi; \
 	set -x; install $(STRIP) "$$@" $(B)/tapferry-helper $(DESTDIR)$(helper_path)
@@ -354,7 +363,7 @@ install: all
 # The policy stays: it is the administrator's. So does the user, who may own a warden at work.
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,tapferry tapferry-vhost) $(DESTDIR)$(backends)/50-tapferry-vhost.json
-	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(sysusers)/tapferry.conf
+	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(libexecdir)/tapferry-libvirt $(DESTDIR)$(sysusers)/tapferry.conf
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.
@@ -369,7 +378,7 @@ dist: $(S)/configure
 
 endif
 
-#? make               build/tapferry, tapferry-helper and tapferry-vhost (V=1 shows the commands, WERROR=1: warnings are errors)
+#? make               build/tapferry, tapferry-helper, -vhost and -libvirt (V=1 shows the commands, WERROR=1: warnings are errors)
 #? make deps          installs the Debian packages that are missing (deps/debian.txt)
 #? make demo          an unprivileged guest on the network, in namespaces of its own
 #? make check         all tests: check-unit check-system check-vm check-fault check-fuzz (MUST_RUN=1: no skips)

@@ -30,4 +30,8 @@ std::string helper_path(const char* option) {
 
 std::string vhost_path() { return find_program("TAPFERRY_VHOST", "tapferry-vhost", TAPFERRY_BINDIR "/tapferry-vhost"); }
 
+std::string libvirt_path() {
+  return find_program("TAPFERRY_LIBVIRT", "tapferry-libvirt", TAPFERRY_LIBEXECDIR "/tapferry-libvirt");
+}
+
 }  // namespace tapferry

@@ -14,4 +14,7 @@ std::string helper_path(const char* option);
 // tapferry-vhost likewise: TAPFERRY_VHOST, beside this program, where `make install' puts it.
 std::string vhost_path();
 
+// tapferry-libvirt, with TAPFERRY_LIBVIRT.
+std::string libvirt_path();
+
 }  // namespace tapferry

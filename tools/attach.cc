@@ -15,12 +15,13 @@
 #include "tools/hotplug_machine.h"
 #include "tools/json.h"
 #include "tools/options.h"
+#include "tools/vm_monitor.h"
 
 namespace tapferry {
 namespace {
 
 struct AttachOptions {
-  std::string qmp;
+  VmChoice vm;
   std::string helper;
   std::vector<std::string> spec_texts;
   std::vector<Spec> specs;
@@ -40,7 +41,7 @@ constexpr CommandHelp kHelp = {
     "see tapferry(1).\n"
     "\n"
     "  tapferry attach --qmp=/run/user/1000/vm.qmp --net=bridge=br0\n"
-    "  tapferry attach --qmp=vm.qmp --net=macvtap=eth0,queues=2 --id=uplink\n"};
+    "  tapferry attach --domain=web --net=macvtap=eth0,queues=2 --id=uplink\n"};
 
 Status check_ids(const std::vector<std::string>& ids) {
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -55,7 +56,6 @@ Status check_ids(const std::vector<std::string>& ids) {
 }
 
 Status check(const AttachOptions& options) {
-  if (options.qmp.empty()) return Error("read", "the command line", "--qmp=SOCKET is missing");
   if (options.spec_texts.empty()) return Error("read", "the command line", "--net=SPEC is missing");
   const size_t count = options.spec_texts.size();
   if (!options.ids.empty() && options.ids.size() != count) {
@@ -68,14 +68,16 @@ Status check(const AttachOptions& options) {
 }
 
 Result<AttachOptions> read_options(int argc, char** argv) {
-  g_autofree char* qmp = nullptr;
+  VmOptions vm;
   g_autofree char* helper = nullptr;
   g_auto(GStrv) nets = nullptr;
   g_auto(GStrv) ids = nullptr;
   g_auto(GStrv) buses = nullptr;
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
-      {"qmp", 'q', 0, G_OPTION_ARG_FILENAME, &qmp, "the VM, by its QMP socket", "SOCKET"},
+      vm.qmp_entry(),
+      vm.domain_entry(),
+      vm.connect_entry(),
       {"net", 'n', 0, G_OPTION_ARG_FILENAME_ARRAY, &nets, "an interface to ask for (may be repeated)", "SPEC"},
       {"id", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &ids, "the NIC's id (default: the interface's name)", "ID"},
       {"bus", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &buses, "where to plug it in (default: a free port)", "BUS"},
@@ -84,7 +86,7 @@ Result<AttachOptions> read_options(int argc, char** argv) {
       {}};
   TRY(parse_options(kHelp, entries, argc, argv));
   AttachOptions options;
-  options.qmp = string_of(qmp).value_or("");
+  options.vm = TRY(vm.choice());
   options.helper = helper_path(helper);
   options.spec_texts = strings_of(nets);
   options.ids = strings_of(ids);
@@ -172,7 +174,7 @@ void report(const AttachOptions& options, const std::vector<HotplugNic>& nics,
 }
 
 Status attach(const AttachOptions& options) {
-  Qmp qmp = TRY(Qmp::connect(options.qmp));
+  Qmp qmp = TRY(connect_vm(options.vm));
   qmp.set_timeout_ms(kHotplugTimeoutMs);
   for (const std::string& id : options.ids) TRY(check_is_new(qmp, id));
   const std::vector<std::string> buses = TRY(choose_buses(qmp, options));

@@ -10,6 +10,7 @@
 #include "tools/command.h"
 #include "tools/hotplug.h"
 #include "tools/options.h"
+#include "tools/vm_monitor.h"
 
 namespace tapferry {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 constexpr unsigned kDefaultTimeoutS = 30;
 
 struct DetachOptions {
-  std::string qmp;
+  VmChoice vm;
   std::vector<std::string> ids;
   unsigned timeout_s = kDefaultTimeoutS;
 };
@@ -29,19 +30,20 @@ constexpr CommandHelp kHelp = {
     "  tapferry detach --qmp=/run/user/1000/vm.qmp tap12\n", true};
 
 Result<DetachOptions> read_options(int argc, char** argv) {
-  g_autofree char* qmp = nullptr;
+  VmOptions vm;
   g_autofree char* timeout = nullptr;
   g_auto(GStrv) ids = nullptr;
-  const GOptionEntry entries[] = {{"qmp", 'q', 0, G_OPTION_ARG_FILENAME, &qmp, "the VM, by its QMP socket", "SOCKET"},
+  const GOptionEntry entries[] = {vm.qmp_entry(),
+                                  vm.domain_entry(),
+                                  vm.connect_entry(),
                                   {"timeout", 't', 0, G_OPTION_ARG_STRING, &timeout,
                                    "how long the guest may take for each (default: 30)", "SECONDS"},
                                   {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &ids, nullptr, nullptr},
                                   {}};
   TRY(parse_options(kHelp, entries, argc, argv));
   DetachOptions options;
-  options.qmp = string_of(qmp).value_or("");
+  options.vm = TRY(vm.choice());
   options.ids = strings_of(ids);
-  if (options.qmp.empty()) return Error("read", "the command line", "--qmp=SOCKET is missing");
   if (options.ids.empty()) return Error("read", "the command line", "the NIC's id is missing");
   for (const std::string& id : options.ids) {
     if (!is_device_id(id)) return Error("read", id, "it is no id of a NIC");
@@ -55,7 +57,7 @@ Result<DetachOptions> read_options(int argc, char** argv) {
 }
 
 Result<Qmp> connect(const DetachOptions& options) {
-  Qmp qmp = TRY(Qmp::connect(options.qmp));
+  Qmp qmp = TRY(connect_vm(options.vm));
   qmp.set_timeout_ms(kHotplugTimeoutMs);
   return qmp;
 }

@@ -28,14 +28,36 @@ Result<Qmp> Qmp::connect(const std::string& path, int timeout_ms) {
   g_socket_set_blocking(socket, FALSE);
   g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path.c_str());
   if (!g_socket_connect(socket, address, nullptr, &error)) return Error(kConnect, path, error->message);
-  auto greeting =
-      qmp.await([](JsonObject* object) { return object_member(object, "QMP") != nullptr; }, deadline_after(timeout_ms));
+  TRY(qmp.shake_hands());
+  return qmp;
+}
+
+Result<Qmp> Qmp::talk_over(Fd socket, const std::string& peer, std::shared_ptr<void> companion, int timeout_ms) {
+  g_autoptr(GError) error = nullptr;
+  GSocket* made = g_socket_new_from_fd(socket.get(), &error);
+  if (made == nullptr) return Error(kConnect, peer, error->message);
+  (void)socket.release();
+  Qmp qmp(made, peer, timeout_ms);
+  qmp.companion_ = std::move(companion);
+  g_socket_set_blocking(made, FALSE);
+  TRY(qmp.shake_hands());
+  return qmp;
+}
+
+Status Qmp::shake_hands() {
+  const auto is_greeting = [](JsonObject* object) {
+    return object_member(object, "QMP") != nullptr || object_member(object, "error") != nullptr;
+  };
+  auto greeting = await(is_greeting, deadline_after(timeout_ms_));
   if (!greeting.is_ok() && greeting.error().code() == ETIMEDOUT) {
     return std::move(greeting).error().with_hint(kOneClient);
   }
-  TRY(std::move(greeting));
-  TRY(qmp.execute("qmp_capabilities"));
-  return qmp;
+  const JsonTree first = TRY(std::move(greeting));
+  if (JsonObject* failure = object_member(json_node_get_object(first.get()), "error")) {
+    return Error(text_member(failure, "action"), text_member(failure, "object"), text_member(failure, "desc"));
+  }
+  TRY(execute("qmp_capabilities"));
+  return {};
 }
 
 Result<JsonTree> Qmp::execute(const std::string& command, const std::string& arguments, std::span<const int> fds) {

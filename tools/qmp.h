@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "tools/json.h"
 
@@ -25,6 +26,10 @@ class Qmp {
 
   // Connects, waits for the greeting, and ends the negotiation of capabilities.
   static Result<Qmp> connect(const std::string& path, int timeout_ms = kTimeoutMs);
+
+  // The same over a connected socket to `peer`, which is what errors name. What is there may greet by an error of its own, an
+  // object with "action", "object" and "desc". `companion` lives until the socket is closed.
+  static Result<Qmp> talk_over(Fd socket, const std::string& peer, std::shared_ptr<void> companion, int timeout_ms);
 
   // For each command from now on.
   void set_timeout_ms(int timeout_ms) { timeout_ms_ = timeout_ms; }
@@ -56,6 +61,7 @@ class Qmp {
   Qmp(GSocket* socket, std::string path, int timeout_ms)
       : socket_(socket), path_(std::move(path)), timeout_ms_(timeout_ms) {}
 
+  Status shake_hands();
   Error ended(std::string_view reason);
   Status wait(GIOCondition condition, int64_t deadline_us);
   Status send(const std::string& line, std::span<const int> fds, int64_t deadline_us);
@@ -66,6 +72,7 @@ class Qmp {
   // The first object that `is_wanted`.
   Result<JsonTree> await(const std::function<bool(JsonObject*)>& is_wanted, int64_t deadline_us);
 
+  std::shared_ptr<void> companion_;  // before the socket, so that it is destroyed after it
   std::unique_ptr<GSocket, Unref> socket_;
   std::string path_;
   int timeout_ms_;
