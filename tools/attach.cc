@@ -9,6 +9,7 @@
 
 #include "net/ask.h"
 #include "net/spec.h"
+#include "tools/backend.h"
 #include "tools/command.h"
 #include "tools/granted_nic.h"
 #include "tools/hotplug.h"
@@ -28,6 +29,7 @@ struct AttachOptions {
   std::vector<std::string> ids;    // as many as specs, or none
   std::vector<std::string> buses;  // likewise
   bool has_json = false;
+  bool is_vhost_user = false;
 };
 
 constexpr CommandHelp kHelp = {
@@ -73,6 +75,7 @@ Result<AttachOptions> read_options(int argc, char** argv) {
   g_auto(GStrv) nets = nullptr;
   g_auto(GStrv) ids = nullptr;
   g_auto(GStrv) buses = nullptr;
+  gboolean is_vhost_user = FALSE;
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
       vm.qmp_entry(),
@@ -82,6 +85,7 @@ Result<AttachOptions> read_options(int argc, char** argv) {
       {"id", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &ids, "the NIC's id (default: the interface's name)", "ID"},
       {"bus", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &buses, "where to plug it in (default: a free port)", "BUS"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {"vhost-user", 0, 0, G_OPTION_ARG_NONE, &is_vhost_user, "tapferry-vhost moves the frames", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "print one JSON object", nullptr},
       {}};
   TRY(parse_options(kHelp, entries, argc, argv));
@@ -92,8 +96,12 @@ Result<AttachOptions> read_options(int argc, char** argv) {
   options.ids = strings_of(ids);
   options.buses = strings_of(buses);
   options.has_json = json != FALSE;
+  options.is_vhost_user = is_vhost_user != FALSE;
   TRY(check(options));
-  for (const std::string& text : options.spec_texts) options.specs.push_back(TRY(parse_spec(text)));
+  for (const std::string& text : options.spec_texts) {
+    options.specs.push_back(TRY(parse_spec(text)));
+    if (options.is_vhost_user) TRY(check_vhost_user(options.specs.back(), text));
+  }
   return options;
 }
 
@@ -119,15 +127,71 @@ Result<std::vector<GrantedInterface>> ask_for_all(const AttachOptions& options) 
   return granted;
 }
 
+Status check_memory(Qmp& qmp, const AttachOptions& options) {
+  if (!options.is_vhost_user || TRY(has_shared_memory(qmp))) return {};
+  return Error("attach", options.vm.name(), "its guest's memory can't be shared, which --vhost-user needs")
+      .with_hint("start it with -object memory-backend-memfd,id=mem,share=on,size=... and -machine memory-backend=mem");
+}
+
+// The interfaces, and what has to live until QEMU has them.
+struct Plugged {
+  std::vector<GrantedInterface> granted;
+  std::vector<HotplugNic> nics;
+  std::vector<Fd> lifelines;
+};
+
+// A backend of its own for each NIC, so that it ends with this one.
+Status serve(GrantedInterface* interface, HotplugNic* nic, Plugged* plugged) {
+  std::vector<BackendJob> jobs;
+  jobs.push_back({interface->grant.ifname, std::move(interface->queues)});
+  RunningBackends running = TRY(start_backends(vhost_path(), std::move(jobs), BackendLog::kFile));
+  nic->nic.socket = running.sockets[0];
+  nic->lifeline = running.lifeline.get();
+  plugged->lifelines.push_back(std::move(running.lifeline));
+  return {};
+}
+
 Result<HotplugNic> make_nic(const GrantedInterface& interface, const Spec& spec, const std::string& id,
                             const std::string& bus) {
-  HotplugNic nic = { id, bus, TRY(describe_nic(interface, spec)) };
   if (!is_device_id(id)) {
     return Error("attach", id, "QEMU takes no such id, which is the interface's name").with_hint("--id= gives another");
   }
-  for (const Fd& fd : interface.queues) nic.nic.fds.push_back(fd.get());
-  for (const Fd& fd : interface.vhost) nic.nic.vhost_fds.push_back(fd.get());
+  HotplugNic nic;
+  nic.id = id;
+  nic.bus = bus;
+  nic.nic = TRY(describe_nic(interface, spec));
   return nic;
+}
+
+void hand_over(const GrantedInterface& interface, HotplugNic* nic) {
+  for (const Fd& fd : interface.queues) nic->nic.fds.push_back(fd.get());
+  for (const Fd& fd : interface.vhost) nic->nic.vhost_fds.push_back(fd.get());
+}
+
+// QEMU 7.2 without KVM crashes when a vhost-user device has MSI-X vectors (msix_set_vector_notifiers).
+Result<bool> may_have_msix(Qmp& qmp, const AttachOptions& options) {
+  if (!options.is_vhost_user) return true;
+  return has_kvm(qmp);
+}
+
+Result<Plugged> get_nics(Qmp& qmp, const AttachOptions& options, const std::vector<std::string>& buses) {
+  Plugged plugged;
+  const bool has_msix = TRY(may_have_msix(qmp, options));
+  plugged.granted = TRY(ask_for_all(options));
+  for (size_t i = 0; i < plugged.granted.size(); ++i) {
+    GrantedInterface& interface = plugged.granted[i];
+    const std::string id = options.ids.empty() ? interface.grant.ifname : options.ids[i];
+    HotplugNic nic = TRY(make_nic(interface, options.specs[i], id, buses[i]));
+    if (options.ids.empty()) TRY(check_is_new(qmp, id));
+    nic.has_msix = has_msix;
+    if (options.is_vhost_user) {
+      TRY(serve(&interface, &nic, &plugged));
+    } else {
+      hand_over(interface, &nic);
+    }
+    plugged.nics.push_back(std::move(nic));
+  }
+  return plugged;
 }
 
 void print(const HotplugNic& nic, const Grant& grant) {
@@ -137,6 +201,7 @@ void print(const HotplugNic& nic, const Grant& grant) {
   printf(", interface %s, MAC %s, %zu queue%s", grant.ifname.c_str(), mac.c_str(), nic.nic.queues,
          nic.nic.queues == 1 ? "" : "s");
   if (!nic.nic.vhost_fds.empty()) printf(", vhost-net");
+  if (!nic.nic.socket.empty()) printf(", vhost-user");
   if (!nic.bus.empty()) printf(", plugged into %s", nic.bus.c_str());
   printf("\n");
 }
@@ -155,6 +220,7 @@ void add_json(const HotplugNic& nic, const Grant& grant, JsonWriter* writer) {
   writer->number("mtu", grant.mtu);
   writer->number("queues", static_cast<int64_t>(nic.nic.queues));
   writer->number("vhost", static_cast<int64_t>(nic.nic.vhost_fds.size()));
+  writer->boolean("vhost_user", !nic.nic.socket.empty());
   text_or_null("bus", nic.bus);
   writer->text("rule", grant.rule);
   writer->end_object();
@@ -176,17 +242,12 @@ void report(const AttachOptions& options, const std::vector<HotplugNic>& nics,
 Status attach(const AttachOptions& options) {
   Qmp qmp = TRY(connect_vm(options.vm));
   qmp.set_timeout_ms(kHotplugTimeoutMs);
+  TRY(check_memory(qmp, options));
   for (const std::string& id : options.ids) TRY(check_is_new(qmp, id));
   const std::vector<std::string> buses = TRY(choose_buses(qmp, options));
-  const std::vector<GrantedInterface> granted = TRY(ask_for_all(options));
-  std::vector<HotplugNic> nics;
-  for (size_t i = 0; i < granted.size(); ++i) {
-    const std::string id = options.ids.empty() ? granted[i].grant.ifname : options.ids[i];
-    nics.push_back(TRY(make_nic(granted[i], options.specs[i], id, buses[i])));
-    if (options.ids.empty()) TRY(check_is_new(qmp, id));
-  }
-  TRY(attach_nics(qmp, nics));
-  report(options, nics, granted);
+  const Plugged plugged = TRY(get_nics(qmp, options, buses));
+  TRY(attach_nics(qmp, plugged.nics));
+  report(options, plugged.nics, plugged.granted);
   return {};
 }
 

@@ -25,6 +25,7 @@ constexpr off_t kStateBytes = 64 << 10;
 
 constexpr int kStartTimeoutMs = 15000;
 constexpr size_t kMaxReport = 4096;
+constexpr size_t kMaxLog = 1 << 20;
 
 // Where sockets of a user's processes belong (XDG Base Directory Specification); /tmp where there is no session.
 Result<std::string> make_directory() {
@@ -51,6 +52,12 @@ Result<Fd> listen_at(const std::string& path) {
   return socket_fd;
 }
 
+Result<Fd> make_log(const std::string& path) {
+  Fd log(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+  if (!log.is_open()) return Error::from_errno("make", path, errno);
+  return log;
+}
+
 Result<Fd> make_state() {
   Fd state(memfd_create("tapferry-vhost-state", MFD_CLOEXEC));
   if (!state.is_open() || ftruncate(state.get(), kStateBytes) != 0) {
@@ -74,6 +81,7 @@ Result<std::vector<SupervisedBackend>> prepare(const std::string& directory, std
 }
 
 void remove_directory(const std::string& directory, size_t socket_count) {
+  unlink((directory + kLogName).c_str());
   for (size_t i = 0; i < socket_count; ++i) unlink((directory + "/" + std::to_string(i) + ".sock").c_str());
   rmdir(directory.c_str());
 }
@@ -91,13 +99,27 @@ Status wait_for_report(int report) {
   return Error("start", "tapferry-vhost", text.empty() ? "its supervisor ended" : text);
 }
 
+// The last line of what was said; empty when there was none.
+std::string last_words(const std::string& path) {
+  const auto log = open_file(path, O_RDONLY);
+  if (!log.is_ok()) return "";
+  const auto text = read_all(log.value().get(), kMaxLog, path);
+  if (!text.is_ok()) return "";
+  std::string_view words = text.value();
+  while (words.ends_with('\n')) words.remove_suffix(1);
+  return std::string(words.substr(words.rfind('\n') + 1));
+}
+
 // The supervisor is no child of this process's, and so none of the command's.
-Status fork_supervisor(Supervisor supervisor) {
+Status fork_supervisor(Supervisor supervisor, const Fd& log) {
   const pid_t child = fork();
   if (child < 0) return Error::from_errno("start", "the supervisor of tapferry-vhost", errno);
   if (child == 0) {
     const pid_t own = fork();
-    if (own == 0) _exit(supervise(std::move(supervisor)));
+    if (own == 0) {
+      if (log.is_open()) dup2(log.get(), STDERR_FILENO);
+      _exit(supervise(std::move(supervisor)));
+    }
     _exit(own > 0 ? 0 : 1);
   }
   int wait_status = 0;
@@ -112,8 +134,10 @@ Result<std::pair<Fd, Fd>> make_pipe() {
   return std::pair(Fd(ends[0]), Fd(ends[1]));
 }
 
-Result<RunningBackends> start_in(const std::string& directory, const std::string& program,
-                                 std::vector<BackendJob> jobs) {
+Result<RunningBackends> start_in(const std::string& directory, const std::string& program, std::vector<BackendJob> jobs,
+                                 BackendLog where) {
+  Fd log;
+  if (where == BackendLog::kFile) log = TRY(make_log(directory + kLogName));
   Supervisor supervisor;
   supervisor.program = program;
   supervisor.directory = directory;
@@ -124,18 +148,22 @@ Result<RunningBackends> start_in(const std::string& directory, const std::string
   supervisor.report = std::move(report_write);
   RunningBackends running;
   for (const SupervisedBackend& backend : supervisor.backends) running.sockets.push_back(backend.socket_path);
-  TRY(fork_supervisor(std::move(supervisor)));
-  TRY(wait_for_report(report_read.get()));
+  TRY(fork_supervisor(std::move(supervisor), log));
+  Status ready = wait_for_report(report_read.get());
+  if (!ready.is_ok()) {
+    const std::string words = last_words(directory + kLogName);
+    return words.empty() ? std::move(ready).error() : std::move(ready).error().with_detail(words);
+  }
   running.lifeline = std::move(lifeline_write);
   return running;
 }
 
 }  // namespace
 
-Result<RunningBackends> start_backends(const std::string& program, std::vector<BackendJob> jobs) {
+Result<RunningBackends> start_backends(const std::string& program, std::vector<BackendJob> jobs, BackendLog log) {
   const std::string directory = TRY(make_directory());
   const size_t count = jobs.size();
-  auto running = start_in(directory, program, std::move(jobs));
+  auto running = start_in(directory, program, std::move(jobs), log);
   if (!running.is_ok()) remove_directory(directory, count);
   return running;
 }

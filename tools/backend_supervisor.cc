@@ -182,6 +182,7 @@ void Supervision::end_all() {
     unlink(backend.socket_path.c_str());
     if (backend.pid >= 0) kill(backend.pid, SIGTERM);
   }
+  unlink((supervisor_.directory + kLogName).c_str());
   rmdir(supervisor_.directory.c_str());
   const auto deadline = steady_clock::now() + milliseconds(kEndTimeoutMs);
   for (SupervisedBackend& backend : supervisor_.backends) {

@@ -16,6 +16,9 @@ namespace tapferry {
 // What the supervisor writes to its report once everything is ready; anything else is why it isn't.
 inline constexpr std::string_view kReadyReport = "ready";
 
+// In the directory, where there is a log.
+inline constexpr const char* kLogName = "/log";
+
 struct SupervisedBackend {
   std::string ifname;
   std::vector<Fd> taps;

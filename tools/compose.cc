@@ -127,6 +127,12 @@ std::string memory_size(std::span<const std::string> command) {
 
 }  // namespace
 
+Status check_vhost_user(const Spec& spec, const std::string& spec_text) {
+  if (!spec.vnet_hdr) return Error("use", spec_text, "--vhost-user needs vnet_hdr=on");
+  if (spec.vhost == VhostNet::kOn) return Error("use", spec_text, "vhost=on is for another way than --vhost-user");
+  return {};
+}
+
 bool has_placeholder(std::span<const std::string> arguments) {
   bool found = false;
   for (const std::string& argument : arguments) {

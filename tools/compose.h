@@ -35,6 +35,9 @@ enum class Way {
   kVhostUser,    // a socket of tapferry-vhost, which has the taps
 };
 
+// What tapferry-vhost can't work with, before anything is asked for.
+Status check_vhost_user(const Spec& spec, const std::string& spec_text);
+
 bool has_placeholder(std::span<const std::string> arguments);
 
 // Whether every placeholder has an interface, and vhost descriptors where it wants some: known from what is asked, so

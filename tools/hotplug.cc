@@ -70,9 +70,16 @@ Result<bool> remove(Qmp& qmp, const QmpCommand& command) {
   return std::move(removed).error();
 }
 
-// What QEMU keeps for the id besides the device.
+// What QEMU keeps for the id besides the device. QEMU knows names of descriptors only on the socket that they came by.
 Result<bool> remove_backend(Qmp& qmp, const std::string& id) {
-  bool found = TRY(remove(qmp, delete_netdev(id)));
+  const bool had_netdev = TRY(remove(qmp, delete_netdev(id)));
+  const bool had_chardev = TRY(remove(qmp, delete_chardev(id)));
+  const bool had_lifeline = TRY(remove(qmp, close_descriptor(lifeline_name(id))));
+  if (had_chardev && !had_lifeline) {
+    return Error("detach", id, "the guest has let go of it, but its tapferry-vhost will end with the VM only")
+        .with_hint("detach by the QMP socket that attach used");
+  }
+  bool found = had_netdev || had_chardev || had_lifeline;
   for (const char* kind : {"tap", "vhost"}) {
     for (size_t i = 0; TRY(remove(qmp, close_descriptor(descriptor_name(id, kind, i)))); ++i) found = true;
   }

@@ -93,6 +93,26 @@ Result<std::vector<std::string>> free_ports(Qmp& qmp) {
   return buses;
 }
 
+Result<bool> has_shared_memory(Qmp& qmp) {
+  const JsonTree tree = TRY(qmp.execute("query-memdev"));
+  if (!JSON_NODE_HOLDS_ARRAY(tree.get())) return false;
+  JsonArray* array = json_node_get_array(tree.get());
+  for (guint i = 0; i < json_array_get_length(array); ++i) {
+    JsonNode* element = json_array_get_element(array, i);
+    if (!JSON_NODE_HOLDS_OBJECT(element)) continue;
+    JsonNode* share = json_object_get_member(json_node_get_object(element), "share");
+    if (share != nullptr && JSON_NODE_HOLDS_VALUE(share) && json_node_get_boolean(share) != FALSE) return true;
+  }
+  return false;
+}
+
+Result<bool> has_kvm(Qmp& qmp) {
+  const JsonTree tree = TRY(qmp.execute("query-kvm"));
+  if (!JSON_NODE_HOLDS_OBJECT(tree.get())) return false;
+  JsonNode* enabled = json_object_get_member(json_node_get_object(tree.get()), "enabled");
+  return enabled != nullptr && JSON_NODE_HOLDS_VALUE(enabled) && json_node_get_boolean(enabled) != FALSE;
+}
+
 Result<bool> has_device(Qmp& qmp, const std::string& id) {
   const auto devices = TRY(list(qmp, kNamed));
   return std::any_of(devices.begin(), devices.end(),

@@ -22,6 +22,12 @@ Result<bool> has_device(Qmp& qmp, const std::string& id);
 // The device in front of a netdev, by its path in the object tree; empty when there is none.
 Result<std::string> device_of_netdev(Qmp& qmp, const std::string& netdev);
 
+// Whether another process can be given the guest's memory, as vhost-user has to.
+Result<bool> has_shared_memory(Qmp& qmp);
+
+// Whether the guest runs on KVM, not emulated.
+Result<bool> has_kvm(Qmp& qmp);
+
 // The path of the device with this id.
 std::string path_of_device(const std::string& id);
 

@@ -31,6 +31,40 @@ std::string pass_all(const std::string& id, std::string_view kind, const std::ve
   return names;
 }
 
+std::string chardev_name(const std::string& id) { return id + "-socket"; }
+
+// It tries again each second when its backend is gone, and the supervisor has a new one there.
+std::string socket_chardev(const HotplugNic& nic) {
+  JsonWriter arguments;
+  arguments.text("id", chardev_name(nic.id));
+  arguments.begin_object("backend");
+  arguments.text("type", "socket");
+  arguments.begin_object("data");
+  arguments.begin_object("addr");
+  arguments.text("type", "unix");
+  arguments.begin_object("data");
+  arguments.text("path", nic.nic.socket);
+  arguments.end_object();
+  arguments.end_object();
+  arguments.boolean("server", false);
+  arguments.number("reconnect", 1);
+  arguments.end_object();
+  arguments.end_object();
+  return arguments.take_line();
+}
+
+std::vector<HotplugStep> plan_vhost_user(const HotplugNic& nic) {
+  const std::string lifeline = lifeline_name(nic.id);
+  JsonWriter netdev;
+  netdev.text("type", "vhost-user");
+  netdev.text("id", nic.id);
+  netdev.text("chardev", chardev_name(nic.id));
+  netdev.number("queues", static_cast<int64_t>(nic.nic.queues));
+  return {{with_text("getfd", "fdname", lifeline), nic.lifeline, close_descriptor(lifeline)},
+          {{"chardev-add", socket_chardev(nic)}, -1, delete_chardev(nic.id)},
+          {{"netdev_add", netdev.take_line()}, -1, delete_netdev(nic.id)}};
+}
+
 }  // namespace
 
 bool is_device_id(std::string_view text) {
@@ -43,11 +77,15 @@ std::string descriptor_name(const std::string& id, std::string_view kind, size_t
   return id + "-" + std::string(kind) + std::to_string(index);
 }
 
+std::string lifeline_name(const std::string& id) { return id + "-lifeline"; }
+
 QmpCommand close_descriptor(const std::string& name) { return with_text("closefd", "fdname", name); }
 QmpCommand delete_netdev(const std::string& id) { return with_text("netdev_del", "id", id); }
+QmpCommand delete_chardev(const std::string& id) { return with_text("chardev-remove", "id", chardev_name(id)); }
 QmpCommand delete_device(const std::string& id) { return with_text("device_del", "id", id); }
 
 std::vector<HotplugStep> plan_netdev(const HotplugNic& nic) {
+  if (!nic.nic.socket.empty()) return plan_vhost_user(nic);
   std::vector<HotplugStep> steps;
   const bool is_multi_queue = nic.nic.fds.size() > 1;
   const std::string taps = pass_all(nic.id, "tap", nic.nic.fds, &steps);
@@ -72,11 +110,9 @@ HotplugStep plan_device(const HotplugNic& nic) {
   if (!nic.bus.empty()) arguments.text("bus", nic.bus);
   arguments.text("mac", to_string(nic.nic.guest_mac));
   arguments.text("romfile", "");  // nobody boots from it
-  if (queues > 1) {
-    arguments.boolean("mq", true);
-    // One for each direction of each queue, one for the configuration, one for the control queue.
-    arguments.number("vectors", static_cast<int64_t>(2 * queues + 2));
-  }
+  if (queues > 1) arguments.boolean("mq", true);
+  // One for each direction of each queue, one for the configuration, one for the control queue.
+  if (queues > 1 || !nic.has_msix) arguments.number("vectors", nic.has_msix ? static_cast<int64_t>(2 * queues + 2) : 0);
   // virtio-net's own default; QEMU offers the feature only when it is told.
   if (nic.nic.mtu != 1500) arguments.number("host_mtu", nic.nic.mtu);
   return {{"device_add", arguments.take_line()}, -1, delete_device(nic.id)};

@@ -67,17 +67,6 @@ Status check_command(const RunOptions& options) {
       .with_hint("write {fds} there, which becomes their numbers");
 }
 
-// What tapferry-vhost can't work with, before anything is asked for.
-Status check_vhost_user(const RunOptions& options) {
-  for (size_t i = 0; i < options.specs.size(); ++i) {
-    const Spec& spec = options.specs[i];
-    if (!spec.vnet_hdr) return Error("run", options.spec_texts[i], "--vhost-user needs vnet_hdr=on");
-    if (spec.vhost == VhostNet::kOn)
-      return Error("run", options.spec_texts[i], "vhost=on is for another way than --vhost-user");
-  }
-  return {};
-}
-
 Result<RunOptions> read_options(int argc, char** argv) {
   g_autofree char* helper = nullptr;
   g_auto(GStrv) nets = nullptr;
@@ -99,7 +88,9 @@ Result<RunOptions> read_options(int argc, char** argv) {
   for (const std::string& text : options.spec_texts) options.specs.push_back(TRY(parse_spec(text)));
   if (is_vhost_user) {
     options.way = Way::kVhostUser;
-    TRY(check_vhost_user(options));
+    for (size_t i = 0; i < options.specs.size(); ++i) {
+      TRY(check_vhost_user(options.specs[i], options.spec_texts[i]));
+    }
   }
   TRY(check_command(options));
   return options;

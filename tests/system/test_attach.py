@@ -25,6 +25,7 @@ class Machine:
         self.ports, self.overrides = ports, overrides
         self.devices = []
         self.names = set()
+        self.chardevs = set()
 
     def __call__(self, command):
         name, arguments = command["execute"], command.get("arguments", {})
@@ -56,6 +57,12 @@ class Machine:
         if fdname not in self.names:
             return [NOT_FOUND]
         self.names.remove(fdname)
+        return [{"return": {}}]
+
+    def chardev_remove(self, id):
+        if id not in self.chardevs:
+            return [NOT_FOUND]
+        self.chardevs.remove(id)
         return [{"return": {}}]
 
     def netdev_add(self, id, fd="", fds="", vhostfds="", **_):
@@ -210,8 +217,9 @@ class Detach(AttachCase):
         qemu = self.qemu()
         self.machine.devices = ["a", "b"]
         self.succeeds(*self.detach("a", "b"))
-        self.assertEqual(self.told(qemu), ["device_del a", "netdev_del a", "closefd a-tap0", "closefd a-vhost0",
-                                           "device_del b", "netdev_del b", "closefd b-tap0", "closefd b-vhost0"])
+        self.assertEqual(self.told(qemu), [words for id in "ab" for words in (
+            f"device_del {id}", f"netdev_del {id}", f"chardev-remove {id}-socket", f"closefd {id}-lifeline",
+            f"closefd {id}-tap0", f"closefd {id}-vhost0")])
 
     def test_goes_on_waiting_where_the_guest_was_asked_before(self):
         deleted = {"event": "DEVICE_DELETED", "data": {"device": "a", "path": ""}}
@@ -239,6 +247,11 @@ class Detach(AttachCase):
         self.machine.names = names
         self.succeeds(*self.detach("a"))
         self.assertEqual(self.machine.names, set())
+
+    def test_of_a_backend_whose_lifeline_came_by_another_socket_says_so(self):
+        self.qemu()
+        self.machine.devices, self.machine.chardevs = ["a"], {"a-socket"}
+        self.fails(*self.detach("a"), says="its tapferry-vhost will end with the VM only; detach by the QMP socket that attach")
 
     def test_of_what_is_not_there_says_so(self):
         self.qemu(netdev_del=[NOT_FOUND])

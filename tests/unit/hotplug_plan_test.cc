@@ -75,6 +75,26 @@ TEST(HotplugPlan, TheDeviceHasBusQueuesAndMtu) {
             R"("mac":"52:54:00:00:00:01","romfile":"","mq":true,"vectors":10,"host_mtu":9000})");
 }
 
+TEST(HotplugPlan, OverVhostUserQemuGetsASocketAndTheBackendsLifeline) {
+  HotplugNic nic = a_nic();
+  nic.nic.fds = {};
+  nic.nic.socket = "/run/x/0.sock";
+  nic.nic.queues = 2;
+  nic.lifeline = 9;
+  nic.has_msix = false;
+  const auto steps = plan_netdev(nic);
+  EXPECT_EQ(words(steps),
+            (std::vector<std::string>{
+                R"(getfd {"fdname":"tap12-lifeline"} +9)",
+                R"(chardev-add {"id":"tap12-socket","backend":{"type":"socket","data":{"addr":{"type":"unix","data":)"
+                R"({"path":"/run/x/0.sock"}},"server":false,"reconnect":1}}})",
+                R"(netdev_add {"type":"vhost-user","id":"tap12","chardev":"tap12-socket","queues":2})"}));
+  EXPECT_EQ(undo_words(steps),
+            (std::vector<std::string>{R"(closefd {"fdname":"tap12-lifeline"})",
+                                      R"(chardev-remove {"id":"tap12-socket"})", R"(netdev_del {"id":"tap12"})"}));
+  EXPECT_TRUE(words({plan_device(nic)})[0].ends_with(R"("mq":true,"vectors":0})"));
+}
+
 TEST(HotplugPlan, IdsAreWhatQemuTakes) {
   for (const char* id : {"tap12", "a", "A-b_c.9"}) EXPECT_TRUE(is_device_id(id)) << id;
   for (const char* id : {"", "1tap", "-a", "a b", "a:b", "a/b", "caf\xc3\xa9"}) EXPECT_FALSE(is_device_id(id)) << id;

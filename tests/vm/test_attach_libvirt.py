@@ -14,6 +14,7 @@ import sandbox
 from attach_case import WAIT, WATCH_FOR_NICS
 from vm_case import VmCase, installed_command, installed_helper
 
+TIMEOUT = 600
 ROUNDS = 10
 SCRIPT = WATCH_FOR_NICS + f"for n in $(seq 0 {ROUNDS}); do pings $n; done\n" + WAIT
 
@@ -92,6 +93,21 @@ class RunningDomain(LibvirtCase):
 
     def test_of_libvirt_11_gets_and_loses_a_nic(self):
         self.check("11.3", 3)
+
+    def test_gets_and_loses_one_over_vhost_user(self):
+        vhost = self.box.install(os.path.join(sandbox.BUILD, "tapferry-vhost"))
+        with self.domain("9.0", shared_memory=True) as domain:
+            fds = self.fds(domain)
+            for number in range(2):
+                self.attach("--vhost-user", "--net=bridge=br0", "--id=served")
+                self.assertEqual(domain.wait_for(f"ping{number}"), "1/1", domain)
+                self.assertEqual(len(processes.of_program(vhost)), 1)
+                self.detach("served")
+                self.assert_fds(domain, fds)
+                self.assert_nothing_left()
+            self.attach("--vhost-user", "--net=bridge=br0", "--id=served")
+            domain.destroy()
+            self.assert_nothing_left()
 
     def test_whose_end_comes_first_takes_the_nic_along(self):
         with self.domain("9.0") as domain:
