@@ -20,6 +20,8 @@ constexpr const char* kNoSlotHint =
     "the VM needs a free pcie-root-port (-device pcie-root-port,id=rp1,chassis=1), which --bus= can name";
 constexpr const char* kTakenHint = "give another one by --id=, or remove it: tapferry detach";
 
+constexpr const char* kReachHint = "QEMU has to reach the socket: --vhost-user works for the user that QEMU runs as";
+
 // QEMU's errors are told apart by nothing but their words; what is told apart here are hints.
 bool has_any(const Error& error, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(),
@@ -29,6 +31,9 @@ bool has_any(const Error& error, std::initializer_list<const char*> words) {
 Error about(const char* action, const std::string& id, const Error& error) {
   Error whole(action, id, error.line());
   if (has_any(error, {"Duplicate", "duplicate"})) return std::move(whole).with_hint(kTakenHint);
+  if (error.object() == "chardev-add" && has_any(error, {"Permission denied"})) {
+    return std::move(whole).with_hint(kReachHint);
+  }
   const bool has_no_slot = has_any(error, {"does not support hotplugging", "available", "occupied", "in use"});
   if (error.object() == "device_add" && has_no_slot) return std::move(whole).with_hint(kNoSlotHint);
   return whole;

@@ -33,8 +33,7 @@ std::string pass_all(const std::string& id, std::string_view kind, const std::ve
 
 std::string chardev_name(const std::string& id) { return id + "-socket"; }
 
-// It tries again each second when its backend is gone, and the supervisor has a new one there.
-std::string socket_chardev(const HotplugNic& nic) {
+std::string socket_chardev(const HotplugNic& nic, bool reconnects) {
   JsonWriter arguments;
   arguments.text("id", chardev_name(nic.id));
   arguments.begin_object("backend");
@@ -47,7 +46,8 @@ std::string socket_chardev(const HotplugNic& nic) {
   arguments.end_object();
   arguments.end_object();
   arguments.boolean("server", false);
-  arguments.number("reconnect", 1);
+  // It tries again each second when its backend is gone, and the supervisor has a new one there.
+  if (reconnects) arguments.number("reconnect", 1);
   arguments.end_object();
   arguments.end_object();
   return arguments.take_line();
@@ -60,8 +60,13 @@ std::vector<HotplugStep> plan_vhost_user(const HotplugNic& nic) {
   netdev.text("id", nic.id);
   netdev.text("chardev", chardev_name(nic.id));
   netdev.number("queues", static_cast<int64_t>(nic.nic.queues));
+  const QmpCommand remove = delete_chardev(nic.id);
+  // First without trying again, to see whether QEMU can reach the socket: a netdev waits for a chardev that tries again, with the
+  // whole VM, until it has a connection (net_vhost_user_init() in net/vhost-user.c).
   return {{with_text("getfd", "fdname", lifeline), nic.lifeline, close_descriptor(lifeline)},
-          {{"chardev-add", socket_chardev(nic)}, -1, delete_chardev(nic.id)},
+          {{"chardev-add", socket_chardev(nic, false)}, -1, remove},
+          {remove, -1, remove},
+          {{"chardev-add", socket_chardev(nic, true)}, -1, remove},
           {{"netdev_add", netdev.take_line()}, -1, delete_netdev(nic.id)}};
 }
 

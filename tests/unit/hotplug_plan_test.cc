@@ -87,11 +87,14 @@ TEST(HotplugPlan, OverVhostUserQemuGetsASocketAndTheBackendsLifeline) {
             (std::vector<std::string>{
                 R"(getfd {"fdname":"tap12-lifeline"} +9)",
                 R"(chardev-add {"id":"tap12-socket","backend":{"type":"socket","data":{"addr":{"type":"unix","data":)"
+                R"({"path":"/run/x/0.sock"}},"server":false}}})",
+                R"(chardev-remove {"id":"tap12-socket"})",
+                R"(chardev-add {"id":"tap12-socket","backend":{"type":"socket","data":{"addr":{"type":"unix","data":)"
                 R"({"path":"/run/x/0.sock"}},"server":false,"reconnect":1}}})",
                 R"(netdev_add {"type":"vhost-user","id":"tap12","chardev":"tap12-socket","queues":2})"}));
-  EXPECT_EQ(undo_words(steps),
-            (std::vector<std::string>{R"(closefd {"fdname":"tap12-lifeline"})",
-                                      R"(chardev-remove {"id":"tap12-socket"})", R"(netdev_del {"id":"tap12"})"}));
+  const std::string remove = R"(chardev-remove {"id":"tap12-socket"})";
+  EXPECT_EQ(undo_words(steps), (std::vector<std::string>{R"(closefd {"fdname":"tap12-lifeline"})", remove, remove,
+                                                         remove, R"(netdev_del {"id":"tap12"})"}));
   EXPECT_TRUE(words({plan_device(nic)})[0].ends_with(R"("mq":true,"vectors":0})"));
 }
 

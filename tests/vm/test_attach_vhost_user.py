@@ -101,6 +101,19 @@ class VhostUser(AttachCase):
 
         self.boot("7.2", "", steps())
 
+    def test_is_taken_back_where_qemu_can_not_reach_the_socket(self):
+        """As its netdev would wait for ever, with the whole VM."""
+        def steps():
+            self.box.policy("allow bridge=br0 user=root")
+            fds = self.qemu_fds()
+            self.attach_fails("--vhost-user", "--net=bridge=br0", "--id=a", user="root", env={"XDG_RUNTIME_DIR": "/run"},
+                              says=["attach a: have QEMU do chardev-add: ", "Permission denied", "the user that QEMU runs as"])
+            self.assert_fds(fds)
+            self.assert_nothing_left()
+            yield "waits"
+
+        self.boot("7.2", "", steps(), network=[*self.network(), *SHARED])
+
     def test_is_taken_back_where_there_is_no_room_or_no_backend(self):
         def steps():
             fds = self.qemu_fds()
