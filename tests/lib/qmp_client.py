@@ -30,7 +30,19 @@ class Qmp:
 
     def do(self, command, **arguments):
         """What it returns; events are passed over."""
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        self._socket.sendall(self._line(command, arguments))
+        return self._answer(command)
+
+    def send_fd(self, name, fd):
+        """getfd: QEMU keeps a copy of the descriptor by that name."""
+        socket.send_fds(self._socket, [self._line("getfd", {"fdname": name})], [fd])
+        self._answer("getfd")
+
+    @staticmethod
+    def _line(command, arguments):
+        return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+
+    def _answer(self, command):
         while True:
             line = self._lines.readline()
             if not line:

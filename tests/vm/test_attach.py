@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """NICs that are plugged into a running guest and taken out again: `tapferry attach --qmp` and `detach`."""
+import fcntl
+import os
+import struct
 import time
 import unittest
 
@@ -11,7 +14,16 @@ from one_file import note
 from sandbox import ip
 
 TIMEOUT = 600
+TUNSETIFF = 0x400454CA  # linux/if_tun.h
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x1000, 0x4000
 ROUNDS = 100
+
+
+def open_tap(name):
+    """A descriptor of a new tap."""
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+    return fd
 
 
 class OneNic(AttachCase):
@@ -175,6 +187,33 @@ class Refusals(AttachCase):
             qmp.close()
             self.detach("held")
             self.assert_nothing_left()
+            yield "waits"
+
+        self.assert_ended_well(self.boot("7.2", "", steps()))
+
+
+class WhatAKilledAttachLeft(AttachCase):
+    def test_is_taken_away_by_detach(self):
+        """Killed before the device: QEMU has a netdev, and a descriptor that would be the next one's, until somebody takes
+        them away."""
+        self.addCleanup(lambda: [os.close(fd) for fd in self.fds])
+        self.fds = [open_tap("left0"), open_tap("left1")]
+
+        def steps():
+            fds = self.qemu_fds()
+            qmp = qmp_client.Qmp(self.socket)
+            for number, fd in enumerate(self.fds):
+                qmp.send_fd(f"nic-tap{number}", fd)
+            qmp.do("netdev_add", type="tap", id="nic", fd="nic-tap0", vhost=False)
+            qmp.send_fd("nic-tap0", self.fds[1])
+            qmp.close()
+            while self.fds:
+                os.close(self.fds.pop())
+            self.assertEqual(len(links.taps()), 2)
+            self.detach("nic")
+            self.assert_fds(fds)
+            self.assert_nothing_left()
+            self.detach_fails("nic", says=["the VM has no such NIC"])
             yield "waits"
 
         self.assert_ended_well(self.boot("7.2", "", steps()))
