@@ -12,5 +12,8 @@ class VhostNet(KernelHostCase):
         note("vhost-net: " + self.passes_there("tests/system/test_vhost.py", "-k", "test_vhost.VhostNet.", at_least=10,
                                                timeout_s=700))
 
+    def test_descriptors_are_plugged_into_a_running_qemu(self):
+        note("attach: " + self.passes_there("tests/system/test_attach_vhost_net.py", at_least=2, timeout_s=700))
+
     def test_nested_guest_pings(self):
         note("a nested guest with vhost=on: " + self.passes_there("tests/vm/vhost_net_guest.py", timeout_s=1100))
