@@ -11,8 +11,8 @@
 #include "helper/privileged_macvtap.h"
 #include "helper/queue_node.h"
 #include "helper/quota.h"
-#include "helper/wire.h"
 #include "net/tag.h"
+#include "net/wire.h"
 
 namespace tapferry {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/parse.h"
 #include "base/syscall.h"
 #include "helper/maker_process.h"
-#include "helper/wire.h"
+#include "net/wire.h"
 
 namespace tapferry {
 namespace {

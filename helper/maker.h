@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "helper/privilege.h"
-#include "helper/wire.h"
+#include "net/wire.h"
 #include "net/link.h"
 #include "net/spec.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "helper/maker_process.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -11,13 +10,13 @@
 
 #include "base/parse.h"
 #include "base/syscall.h"
-#include "helper/accounts.h"
 #include "helper/confine.h"
 #include "helper/detach.h"
 #include "helper/macvtap_maker.h"
 #include "helper/queue_node.h"
+#include "helper/service_account.h"
 #include "helper/warden.h"
-#include "helper/wire.h"
+#include "net/wire.h"
 
 namespace tapferry {
 namespace {
@@ -27,19 +26,10 @@ using Fields = std::vector<std::string>;
 constexpr const char* kAccount = "tapferry";
 constexpr int kWardenTimeoutMs = 5000;
 
-Result<ServiceAccount> service_account() {
-  const Accounts accounts = TRY(load_accounts("/etc/passwd", "/etc/group"));
-  const auto user = std::find_if(accounts.users.begin(), accounts.users.end(),
-                                 [](const User& entry) { return entry.name == kAccount; });
-  if (user != accounts.users.end()) return ServiceAccount{user->uid, user->gid};
-  return Error("become", "the system user tapferry", "/etc/passwd has none")
-      .with_hint("add it: useradd --system --no-create-home --shell /usr/sbin/nologin tapferry");
-}
-
 // Should: be out of the caller's reach, with what making a macvtap takes. Must not: parse.
 Status become_maker() {
   prctl(PR_SET_NAME, "tapferry-maker", 0, 0, 0);
-  const Result<ServiceAccount> account = service_account();
+  const Result<ServiceAccount> account = service_account(kAccount);
   if (account.is_ok()) return drop_to_service(account.value(), {CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD});
   TRY(drop_to_bare_root());
   return account.error();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The maker's own side: see helper/maker.h for what it is for. Its messages (helper/wire.h), each answered by "made INDEX" with the
+// The maker's own side: see helper/maker.h for what it is for. Its messages (net/wire.h), each answered by "made INDEX" with the
 // queues, by "ok", or by an error:
 //
 // It begins by saying "ready", unasked, when it has let go of what was the caller's.

@@ -28,9 +28,9 @@ Result<Fd> connect_to_syslog() {
   return Error::from_errno("connect to", kSyslogSocket, errno);
 }
 
-std::string syslog_line(int pid, std::string_view text) {
+std::string syslog_line(int pid, std::string_view text, std::string_view program) {
   std::string line =
-      "<" + std::to_string(LOG_AUTHPRIV | LOG_NOTICE) + ">tapferry-helper[" + std::to_string(pid) + "]: ";
+      "<" + std::to_string(LOG_AUTHPRIV | LOG_NOTICE) + ">" + std::string(program) + "[" + std::to_string(pid) + "]: ";
   for (const char c : text) line += c < 0x20 || c >= 0x7f ? '?' : c;
   return line;
 }

@@ -16,9 +16,9 @@ namespace tapferry {
 // Connected to /dev/log; not open where nobody listens.
 Result<Fd> connect_to_syslog();
 
-// "<PRIORITY>tapferry-helper[PID]: TEXT", in ASCII: whoever reads a log must not be fooled by letters that look alike or turn the
+// "<PRIORITY>PROGRAM[PID]: TEXT", in ASCII: whoever reads a log must not be fooled by letters that look alike or turn the
 // line around.
-std::string syslog_line(int pid, std::string_view text);
+std::string syslog_line(int pid, std::string_view text, std::string_view program = "tapferry-helper");
 
 struct Removal {
   uint32_t uid = 0;  // whose the interface was

@@ -22,7 +22,7 @@
 #include "helper/privileged_macvtap.h"
 #include "helper/queue_node.h"
 #include "helper/syslog.h"
-#include "helper/wire.h"
+#include "net/wire.h"
 #include "net/address.h"
 #include "net/rtnl_events.h"
 #include "net/tag.h"

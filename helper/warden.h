@@ -6,7 +6,7 @@
 // follows the host's addresses needs somebody who follows.
 //
 // Theory of operation. There is one warden for a network namespace, found by an abstract socket name, which is of that
-// namespace too. Makers (helper/maker.h) talk to it (helper/wire.h) before the interface is made, so that whoever of the
+// namespace too. Makers (helper/maker.h) talk to it (net/wire.h) before the interface is made, so that whoever of the
 // two is killed, the other one removes what was begun:
 //
 //   hello NODE          the maker's first word: the node that it will open queues by, one after the other; what is left of it

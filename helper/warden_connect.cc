@@ -11,7 +11,7 @@
 
 #include "base/syscall.h"
 #include "helper/warden.h"
-#include "helper/wire.h"
+#include "net/wire.h"
 #include "net/warden_names.h"
 
 namespace tapferry {

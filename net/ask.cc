@@ -53,27 +53,6 @@ Error with_how_to_get_a_helper(Error error, const std::string& helper) {
   return error;
 }
 
-// Puts what one recvmsg brought into `answer`; false when the helper closed its end.
-bool receive_once(int socket, Answer* answer, bool* has_message) {
-  auto received = receive_with_fds(socket, kMaxPassedBytes + 1);
-  if (!received.is_ok()) return received.error().code() == EAGAIN;
-  ReceivedMessage& message = received.value();
-  if (message.bytes.empty() && message.fds.empty()) return false;
-  answer->is_truncated |= message.is_truncated;
-  if (*has_message) {
-    answer->trailing_bytes += message.bytes.size();
-    answer->trailing_fds += message.fds.size();
-  } else {
-    answer->bytes = std::move(message.bytes);
-  }
-  *has_message = true;
-  // An honest helper has sent all that it has by now; one that floods gets nothing of it stored.
-  for (Fd& fd : message.fds) {
-    if (answer->fds.size() < kMaxPassedFds) answer->fds.push_back(std::move(fd));
-  }
-  return true;
-}
-
 Error refusal(const Answer& answer) {
   if (WIFEXITED(answer.wait_status) && WEXITSTATUS(answer.wait_status) == 0) {
     return Error("get", answer.request, answer.helper + " ended with status 0 and sent nothing");
@@ -118,11 +97,30 @@ AskOptions ask_by_br(std::string_view helper, std::string_view bridge) {
   return {std::string(helper), {"--use-vnet", "--br=" + std::string(bridge)}};
 }
 
+bool receive_answer(int socket, Answer* answer) {
+  auto received = receive_with_fds(socket, kMaxPassedBytes + 1);
+  if (!received.is_ok()) return received.error().code() == EAGAIN;
+  ReceivedMessage& message = received.value();
+  if (message.bytes.empty() && message.fds.empty()) return false;
+  answer->is_truncated |= message.is_truncated;
+  if (answer->has_message) {
+    answer->trailing_bytes += message.bytes.size();
+    answer->trailing_fds += message.fds.size();
+  } else {
+    answer->bytes = std::move(message.bytes);
+  }
+  answer->has_message = true;
+  // An honest helper has sent all that it has by now; one that floods gets nothing of it stored.
+  for (Fd& fd : message.fds) {
+    if (answer->fds.size() < kMaxPassedFds) answer->fds.push_back(std::move(fd));
+  }
+  return true;
+}
+
 Result<Answer> ask_helper(const AskOptions& options) {
   Answer answer;
   answer.request = request_of(options);
   answer.helper = options.helper;
-  bool has_message = false;
   auto [ours, helpers] = TRY(socket_pair(SOCK_STREAM));
   auto [words, helpers_stderr] = TRY(text_pipe());
   TRY(set_nonblocking(ours.get(), true));
@@ -132,13 +130,13 @@ Result<Answer> ask_helper(const AskOptions& options) {
   program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
   program.descriptors.emplace_back(kHelpersSocket, std::move(helpers));
   auto ended = run_child(std::move(program),
-                         {{ours.get(), [&, fd = ours.get()] { return receive_once(fd, &answer, &has_message); }},
+                         {{ours.get(), [&, fd = ours.get()] { return receive_answer(fd, &answer); }},
                           {words.get(), [&, fd = words.get()] { return read_text(fd, kMaxWords, &answer.words); }}},
                          options.timeout_ms);
   if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), options.helper);
   answer.wait_status = ended.value();
   answer.words = without_newline(answer.words);
-  if (!has_message) return refusal(answer);
+  if (!answer.has_message) return refusal(answer);
   return answer;
 }
 

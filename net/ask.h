@@ -28,8 +28,9 @@ AskOptions ask_by_br(std::string_view helper, std::string_view bridge);
 
 // All that a helper sent, right or wrong.
 struct Answer {
-  std::string request;  // what was asked, for error lines
-  std::string helper;
+  std::string request;        // what was asked, for error lines
+  std::string helper;         // who answered
+  bool has_message = false;   // anything was sent at all
   std::string bytes;          // of the first message
   std::vector<Fd> fds;        // of all messages, close-on-exec
   size_t trailing_bytes = 0;  // behind the first message
@@ -42,6 +43,10 @@ struct Answer {
 // An error when the helper couldn't be started, took too long, or sent nothing; then its own words, which say why, are
 // the reason, unchanged.
 Result<Answer> ask_helper(const AskOptions& options);
+
+// Puts what one recvmsg on the non-blocking `socket` brings into `answer`, the first message and what comes behind it; false when
+// the other end is closed.
+bool receive_answer(int socket, Answer* answer);
 
 // What was asked for, checked.
 struct GrantedInterface {

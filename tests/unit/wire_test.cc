@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Messages between the helper's own processes, over real sockets: whole or an error.
-#include "helper/wire.h"
+#include "net/wire.h"
 
 #include <cerrno>
 #include <fcntl.h>

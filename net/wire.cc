@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "helper/wire.h"
+#include "net/wire.h"
 
 #include <cerrno>
 #include <poll.h>
