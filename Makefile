@@ -78,7 +78,10 @@ endif
 ifeq ($(value sysconfdir),$${prefix}/etc)
 sysconfdir := $(if $(filter /usr /usr/local,$(prefix)),,$(prefix))/etc
 endif
+sbindir     = $(prefix)/sbin
 helper_path = $(libexecdir)/tapferry-helper
+broker_path = $(libexecdir)/tapferry-broker
+broker_socket = /run/tapferry/broker.sock
 policy_path = $(sysconfdir)/tapferry/policy.conf
 
 # ---- Variants -------------------------------------------------------------------------------------
@@ -130,6 +133,7 @@ BASE   := $(call sources,base/*.cc)
 NET    := $(call sources,net/*.cc)
 BUILDTIME := helper/confine_compile.cc
 HELPER := $(filter-out $(BUILDTIME),$(call sources,helper/*.cc))
+BROKER := $(call sources,broker/*.cc)
 TOOLS  := $(call sources,tools/*.cc)
 VHOST  := $(call sources,vhost/*.cc)
 DOMAIN := $(call sources,domain/*.cc)
@@ -151,9 +155,15 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/privileged helper/release helper/handover helper/tap helper/port_security helper/macvtap \
   helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
   helper/warden helper/warden_connect helper/kept)
+# tapferryd, which starts the helper for those who are connected; and nothing else of it has privilege.
+DAEMON := $(addsuffix .cc, \
+  base/fd base/fd_pass base/log base/parse base/result base/syscall base/text net/wire \
+  helper/tapferryd helper/service helper/launcher helper/peer helper/event_log helper/syslog \
+  helper/sane helper/privilege helper/accounts helper/service_account)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
+            $(B)/tapferryd $(B)/tapferry-broker \
             $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry) \
             $(if $(filter vhost/main.cc,$(VHOST)),$(B)/tapferry-vhost) \
             $(if $(filter domain/main.cc,$(DOMAIN)),$(B)/tapferry-libvirt)
@@ -163,11 +173,11 @@ BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
 FUZZERS := $(FUZZ:tests/fuzz/%_fuzz.cc=build/fuzz/%)
 # Of the tools those parts that read what strangers send.
 FUZZED  := $(addprefix tools/,echo.cc frames.cc reassembly.cc)
-TESTED  := $(filter-out %/main.cc,$(BASE) $(NET) $(HELPER) $(VHOST) $(FRONT) \
+TESTED  := $(filter-out %/main.cc %/tapferryd.cc,$(BASE) $(NET) $(HELPER) $(BROKER) $(VHOST) $(FRONT) \
   $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
 LIBRARY := $(B)/tested.a
 LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(VHOST_LIBS)
-OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
 
 ifeq ($(VARIANT),asan)
 $(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
@@ -176,10 +186,16 @@ endif
 all: $(PROGRAMS)
 
 privileged:
-	@cd $(S) && wc -l $(foreach f,$(PRIVILEGED),$f $(patsubst $(S)/%,%,$(wildcard $(f:%.cc=$(S)/%.h))))
+	@cd $(S) && wc -l $(foreach f,$(sort $(PRIVILEGED) $(DAEMON)),$f $(patsubst $(S)/%,%,$(wildcard $(f:%.cc=$(S)/%.h))))
 
 $(B)/tapferry-helper: $(call objects,$(PRIVILEGED))
 	$(link) $(PRIVILEGED_LIBS) $(LIBS)
+
+$(B)/tapferryd: $(call objects,$(DAEMON))
+	$(link) $(CAPNG_LIBS) $(LIBS)
+
+$(B)/tapferry-broker: $(call objects,$(BASE) $(NET) $(BROKER))
+	$(link) $(TOOLS_LIBS) $(LIBS)
 
 $(B)/tapferry: $(call objects,$(BASE) $(NET) $(TOOLS))
 	$(link) $(TOOLS_LIBS) $(LIBS)
@@ -229,10 +245,10 @@ $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 
 # Small rather than fast: a hand-over runs each line once, so what counts is how many pages are touched.
 $(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
-$(B)/obj/tools/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
+$(B)/obj/tools/%.o $(B)/obj/broker/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
 $(B)/obj/vhost/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 $(B)/obj/domain/%.o: private OWN := $(NO_EXCEPTIONS) $(DOMAIN_CFLAGS)
-$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(if $(findstring /tests/unit/,$@),$(VHOST_CFLAGS) $(GTEST_CFLAGS),$(URING_CFLAGS))
+$(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(if $(findstring /tests/unit/,$@),$(GTEST_CFLAGS))
 $(B)/obj/tests/lib/front/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 
 $(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
@@ -252,7 +268,8 @@ $(B)/inputs: FORCE
 	$(call update,$(LINK) $(PRIVILEGED_LIBS) $(VHOST_LIBS) $(OBJECTS))
 $(B)/paths.h: FORCE | $(B)/flags
 	@printf '#define TAPFERRY_%s "%s"\n' BINDIR '$(bindir)' LIBEXECDIR '$(libexecdir)' \
-	  SYSCONFDIR '$(sysconfdir)' HELPER_PATH '$(helper_path)' POLICY_PATH '$(policy_path)' >$@.new; $(move_if_new)
+	  SYSCONFDIR '$(sysconfdir)' HELPER_PATH '$(helper_path)' POLICY_PATH '$(policy_path)' \
+	  BROKER_PATH '$(broker_path)' BROKER_SOCKET '$(broker_socket)' >$@.new; $(move_if_new)
 
 # ---- Tests ----------------------------------------------------------------------------------------
 # tests/run prints one summary over everything that it is given.
@@ -297,9 +314,9 @@ do-fuzz-%: fuzzers
 	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
 
 # ---- Lint and format --------------------------------------------------------------------------------
-LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
+LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
 MANUALS := $(wildcard $(S)/docs/*.[1-8])
-CODE    = $(wildcard $(foreach d,base net helper vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
+CODE    = $(wildcard $(foreach d,base net helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
 TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(DOMAIN_CFLAGS)
 
 .PHONY: lint-tree lint-format lint-shell lint-manual
@@ -334,19 +351,23 @@ format:
 # ---- Install and release ------------------------------------------------------------------------------
 # Man pages and the policy name the directories as @sysconfdir@ and the like.
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
-  -e 's|@bindir@|$(bindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
+  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
 
 sysusers = $(prefix)/lib/sysusers.d
+units = $(prefix)/lib/systemd/system
 # Where libvirt and others look for vhost-user back-ends.
 backends = $(datadir)/qemu/vhost-user
-add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin tapferry
+add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin
+system_users = tapferry tapferry-broker
 
 # setuid is root's to give: a helper that somebody else installs gets no such bit.
 install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
 install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
 	install $(STRIP) -m 755 $(B)/tapferry $(B)/tapferry-vhost $(DESTDIR)$(bindir)
+	install $(STRIP) -m 755 $(B)/tapferryd $(DESTDIR)$(sbindir)
 	install $(STRIP) -m 755 $(B)/tapferry-libvirt $(DESTDIR)$(libexecdir)
+	install $(STRIP) -m 755 $(B)/tapferry-broker $(DESTDIR)$(broker_path)
 	@if [ "$$(id -u)" = 0 ]; then set -- -o root -g root -m 4755; else set -- -m 755; \
 	  echo "not root: $(DESTDIR)$(helper_path) still needs: chown root:root, then chmod 4755"; fi; \
 	set -x; install $(STRIP) "$$@" $(B)/tapferry-helper $(DESTDIR)$(helper_path)
@@ -358,12 +379,17 @@ install: all
 	@$(fill_in) $(S)/docs/50-tapferry-vhost.json >$(B)/page && \
 	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(backends)/50-tapferry-vhost.json)
 	install -d $(DESTDIR)$(sysusers) && install -m 644 $(S)/docs/sysusers.conf $(DESTDIR)$(sysusers)/tapferry.conf
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && ! getent passwd tapferry >/dev/null; then set -x; $(add_user); fi
+	install -d $(DESTDIR)$(units)
+	@for unit in tapferryd.service tapferryd.socket; do $(fill_in) $(S)/docs/systemd/$$unit >$(B)/page && \
+	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(units)/$$unit) || exit 1; done
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then for user in $(system_users); do \
+	  getent passwd $$user >/dev/null || (set -x; $(add_user) $$user) || exit 1; done; fi
 
 # The policy stays: it is the administrator's. So does the user, who may own a warden at work.
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,tapferry tapferry-vhost) $(DESTDIR)$(backends)/50-tapferry-vhost.json
 	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(libexecdir)/tapferry-libvirt $(DESTDIR)$(sysusers)/tapferry.conf
+	rm -f $(DESTDIR)$(sbindir)/tapferryd $(DESTDIR)$(broker_path) $(addprefix $(DESTDIR)$(units)/,tapferryd.service tapferryd.socket)
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.
@@ -378,7 +404,7 @@ dist: $(S)/configure
 
 endif
 
-#? make               build/tapferry, tapferry-helper, -vhost and -libvirt (V=1 shows the commands, WERROR=1: warnings are errors)
+#? make               builds all programs in build/ (V=1 shows the commands, WERROR=1: warnings are errors)
 #? make deps          installs the Debian packages that are missing (deps/debian.txt)
 #? make demo          an unprivileged guest on the network, in namespaces of its own
 #? make check         all tests: check-unit check-system check-vm check-fault check-fuzz (MUST_RUN=1: no skips)

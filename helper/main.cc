@@ -186,8 +186,7 @@ Status send(Acquired& acquired, const Request& request, const HandOver& made) {
 Status check_privilege(const Acquired& acquired) {
   if (acquired.has_net_admin) return {};
   return Error("failed to create tun device", "", "no CAP_NET_ADMIN: " + acquired.why_not)
-      .with_hint(
-          "install the helper setuid root; where that can't work, tapferryd is the way, which is not in this release");
+      .with_hint("install the helper setuid root; where that can't work, tapferryd can: see tapferryd(8)");
 }
 
 Status hand_over(Acquired& acquired, const Request& request) {

@@ -12,9 +12,9 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "helper/privilege.h"
-#include "net/wire.h"
 #include "net/link.h"
 #include "net/spec.h"
+#include "net/wire.h"
 
 namespace tapferry {
 

@@ -22,10 +22,10 @@
 #include "helper/privileged_macvtap.h"
 #include "helper/queue_node.h"
 #include "helper/syslog.h"
-#include "net/wire.h"
 #include "net/address.h"
 #include "net/rtnl_events.h"
 #include "net/tag.h"
+#include "net/wire.h"
 
 namespace tapferry {
 namespace {

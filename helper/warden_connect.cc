@@ -11,8 +11,8 @@
 
 #include "base/syscall.h"
 #include "helper/warden.h"
-#include "net/wire.h"
 #include "net/warden_names.h"
+#include "net/wire.h"
 
 namespace tapferry {
 namespace {

@@ -20,7 +20,7 @@ ROOT = sandbox.ROOT
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
 SIOCSIFHWADDR = 0x8924  # linux/sockios.h
-FOLDERS = "base|net|helper|vhost|tools|tests|docs|deps"
+FOLDERS = "base|net|helper|broker|vhost|tools|tests|docs|deps"
 
 
 def setUpModule():
@@ -41,7 +41,7 @@ def read_file(path):
 @functools.cache
 def sources():
     """All C++ of the programs in one text."""
-    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "vhost", "tools")
+    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "broker", "vhost", "tools")
                      for path in sorted(glob.glob(f"{ROOT}/{folder}/*.[hc]*")))
 
 
@@ -165,7 +165,7 @@ class Manuals(unittest.TestCase):
 
     def test_are_all_there_and_clean(self):
         self.assertEqual(MANUALS, ["docs/tapferry-helper.8", "docs/tapferry-policy.5", "docs/tapferry-vhost.8",
-                                   "docs/tapferry.1"])
+                                   "docs/tapferry.1", "docs/tapferryd.8"])
         for page in MANUALS:
             done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", os.path.join(ROOT, page)],
                                   capture_output=True, text=True, check=False)
@@ -210,7 +210,7 @@ class Protocol(HelperCase):
 
     def client(self):
         blocks = code_blocks("docs/PROTOCOL.md", "python")
-        self.assertEqual(len(blocks), 1)
+        self.assertEqual(len(blocks), 2, "one for the helper, one for the broker: test_broker.py has that")
         self.assertLessEqual(len([line for line in blocks[0].splitlines() if line.strip()]), 20)
         return self.box.write(f"{sandbox.BASE}/bin/client.py", blocks[0])
 

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "broker/methods.h"
+
+#include "broker/description.h"
+#include "broker/own_interfaces.h"
+#include "config.h"
+
+namespace tapferry {
+namespace {
+
+constexpr const char* kServiceInterface = "org.varlink.service";
+constexpr const char* kBrokerInterface = "org.tapferry.Broker";
+// The helper's words for what the policy doesn't allow (helper/handover.cc).
+constexpr std::string_view kRefusal = "access denied by acl file";
+
+Handled at_once(Reply reply) { return {std::move(reply), std::nullopt}; }
+Handled at_once(std::string message) { return at_once(Reply{std::move(message), {}}); }
+
+Handled service_error(const char* error, const char* parameter, const std::string& value) {
+  return at_once(error_message(std::string(kServiceInterface) + "." + error, parameter, value));
+}
+
+Handled invalid_parameter(const Error& error) { return service_error("InvalidParameter", "parameter", error.object()); }
+
+std::string info() {
+  JsonObject* object = json_object_new();
+  json_object_set_string_member(object, "vendor", "tapferry");
+  json_object_set_string_member(object, "product", "tapferryd");
+  json_object_set_string_member(object, "version", TAPFERRY_VERSION);
+  json_object_set_string_member(object, "url", "https://varlink.org/Service");
+  JsonArray* interfaces = json_array_new();
+  json_array_add_string_element(interfaces, kServiceInterface);
+  json_array_add_string_element(interfaces, kBrokerInterface);
+  json_object_set_array_member(object, "interfaces", interfaces);
+  return reply_message(object);
+}
+
+Handled describe_interface(const Call& call) {
+  const Result<std::string> name = string_parameter(call, "interface");
+  if (!name.is_ok()) return invalid_parameter(name.error());
+  const char* description = name.value() == kServiceInterface  ? kServiceDescription
+                            : name.value() == kBrokerInterface ? kBrokerDescription
+                                                               : nullptr;
+  if (description == nullptr) return service_error("InterfaceNotFound", "interface", name.value());
+  JsonObject* object = json_object_new();
+  json_object_set_string_member(object, "description", description);
+  return at_once(reply_message(object));
+}
+
+Handled handle_service_call(const Call& call) {
+  if (call.member() == "GetInfo") {
+    const Status known = check_parameters(call, nullptr);
+    return known.is_ok() ? at_once(info()) : invalid_parameter(known.error());
+  }
+  if (call.member() == "GetInterfaceDescription") {
+    const Status known = check_parameters(call, "interface");
+    return known.is_ok() ? describe_interface(call) : invalid_parameter(known.error());
+  }
+  return service_error("MethodNotFound", "method", call.method);
+}
+
+Handled list(const Call& call, uid_t uid) {
+  const Status known = check_parameters(call, nullptr);
+  if (!known.is_ok()) return invalid_parameter(known.error());
+  Result<JsonArray*> interfaces = own_interfaces(uid);
+  if (!interfaces.is_ok()) return at_once(broker_error("Failed", interfaces.error().line()));
+  JsonObject* object = json_object_new();
+  json_object_set_array_member(object, "interfaces", interfaces.value());
+  return at_once(reply_message(object));
+}
+
+Handled errand(const Call& call, LaunchKind kind) {
+  const Status known = check_parameters(call, "net");
+  if (!known.is_ok()) return invalid_parameter(known.error());
+  Result<std::string> spec = string_parameter(call, "net");
+  // The helper says what is wrong with a SPEC; one that is longer than any doesn't get there.
+  if (!spec.is_ok() || spec.value().size() > kMaxSpecLength)
+    return service_error("InvalidParameter", "parameter", "net");
+  return {std::nullopt, Errand{kind, std::move(spec).value()}};
+}
+
+// The helper's line, to its last byte.
+JsonNode* parse_object(const std::string& text) {
+  JsonNode* node = json_from_string(text.c_str(), nullptr);
+  if (node != nullptr && JSON_NODE_HOLDS_OBJECT(node)) return node;
+  if (node != nullptr) json_node_unref(node);
+  return nullptr;
+}
+
+JsonArray* count_up(size_t first, size_t count) {
+  JsonArray* numbers = json_array_new();
+  for (size_t i = 0; i < count; ++i) json_array_add_int_element(numbers, static_cast<gint64>(first + i));
+  return numbers;
+}
+
+Reply granted(Answer answer) {
+  const std::string record = answer.bytes;
+  Result<GrantedInterface> interface = take_interface(std::move(answer));
+  if (!interface.is_ok()) return broker_error("Failed", interface.error().line());
+  JsonNode* grant = parse_object(record);
+  if (grant == nullptr) return broker_error("Failed", "tapferry-helper sent what is no grant record");
+  GrantedInterface& got = interface.value();
+  JsonObject* object = json_object_new();
+  json_object_set_member(object, "grant", grant);
+  json_object_set_array_member(object, "queue_fds", count_up(0, got.queues.size()));
+  json_object_set_array_member(object, "vhost_fds", count_up(got.queues.size(), got.vhost.size()));
+  Reply reply = {reply_message(object), std::move(got.queues)};
+  for (Fd& fd : got.vhost) reply.fds.push_back(std::move(fd));
+  return reply;
+}
+
+Reply explained(const std::string& text) {
+  JsonNode* explanation = parse_object(text);
+  if (explanation == nullptr) return broker_error("Failed", "tapferry-helper's explanation is no JSON object");
+  JsonObject* object = json_object_new();
+  json_object_set_member(object, "explanation", explanation);
+  return {reply_message(object), {}};
+}
+
+}  // namespace
+
+Handled handle_call(const Call& call, uid_t uid) {
+  if (call.has_upgrade) return service_error("InvalidParameter", "parameter", "upgrade");
+  if (call.method.find('.') == std::string::npos) return service_error("InterfaceNotFound", "interface", call.method);
+  if (call.interface() == kServiceInterface) return handle_service_call(call);
+  if (call.interface() != kBrokerInterface) return service_error("InterfaceNotFound", "interface", call.interface());
+  if (call.member() == "Open") return errand(call, LaunchKind::kOpen);
+  if (call.member() == "Explain") return errand(call, LaunchKind::kExplain);
+  if (call.member() == "List") return list(call, uid);
+  return service_error("MethodNotFound", "method", call.method);
+}
+
+Reply reply_to(LaunchKind kind, Result<LaunchResult> result) {
+  if (!result.is_ok()) {
+    // Its reason are the helper's words.
+    const std::string& words = result.error().reason();
+    return broker_error(words.find(kRefusal) != std::string::npos ? "Refused" : "Failed", words);
+  }
+  if (kind == LaunchKind::kExplain) return explained(result.value().text);
+  return granted(std::move(result).value().answer);
+}
+
+Reply broker_error(const char* error, const std::string& words) {
+  return {error_message(std::string(kBrokerInterface) + "." + error, "message", words), {}};
+}
+
+Reply malformed_call(const Error& error) { return broker_error("Malformed", error.line()); }
+
+}  // namespace tapferry
