@@ -61,4 +61,11 @@ std::optional<std::string> string_of(const char* text) {
   return text;
 }
 
+Result<Via> via_of(const char* text, const char* helper) {
+  if (text == nullptr) return helper == nullptr ? Via::kAuto : Via::kHelper;
+  const auto via = parse_via(text);
+  if (!via) return Error("read", "--via=" + std::string(text), "it is helper, broker or auto");
+  return *via;
+}
+
 }  // namespace tapferry

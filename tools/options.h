@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/ask_broker.h"
 #include "net/program_path.h"
 
 namespace tapferry {
@@ -29,5 +30,8 @@ Status parse_options(const CommandHelp& help, const GOptionEntry* entries, int a
 // The strings of a G_OPTION_ARG_FILENAME_ARRAY, null for none.
 std::vector<std::string> strings_of(char** array);
 std::optional<std::string> string_of(const char* text);
+
+// The value of --via; without one kAuto, but kHelper if a helper is named.
+Result<Via> via_of(const char* text, const char* helper);
 
 }  // namespace tapferry

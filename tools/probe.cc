@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "net/ask.h"
+#include "net/ask_broker.h"
 #include "net/grant_reader.h"
 #include "net/pcap.h"
 #include "tools/checks.h"
@@ -32,6 +33,7 @@ namespace {
 
 struct ProbeOptions {
   std::string helper;
+  Via via = Via::kAuto;
   Asked asked;
   std::string request;  // the SPEC, the bridge or the path
   std::vector<IpAddress> echo;
@@ -60,6 +62,7 @@ struct RawOptions {
   char* br = nullptr;
   char* listen = nullptr;
   char* helper = nullptr;
+  char* via = nullptr;
   char* pcap = nullptr;
   char** echo = nullptr;
   gboolean json = FALSE;
@@ -68,7 +71,7 @@ struct RawOptions {
   int duration = 0;
 
   ~RawOptions() {
-    for (char* text : {net, br, listen, helper, pcap}) g_free(text);
+    for (char* text : {net, br, listen, helper, via, pcap}) g_free(text);
     g_strfreev(echo);
   }
 };
@@ -79,6 +82,7 @@ Status parse_raw(int argc, char** argv, RawOptions* raw) {
       {"br", 'b', 0, G_OPTION_ARG_FILENAME, &raw->br, "ask a helper for a port of BRIDGE as QEMU does", "BRIDGE"},
       {"listen", 'l', 0, G_OPTION_ARG_FILENAME, &raw->listen, "receive from whoever connects to PATH", "PATH"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &raw->helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &raw->via, "whom to ask: helper, broker or auto (default)", "WAY"},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &raw->json, "print one JSON object a line", nullptr},
       {"echo", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &raw->echo, "answer pings to IP (may be repeated)", "IP"},
       {"pcap", 'w', 0, G_OPTION_ARG_FILENAME, &raw->pcap, "write all frames to FILE", "FILE"},
@@ -111,6 +115,10 @@ Result<ProbeOptions> read_options(int argc, char** argv) {
   options.asked = TRY(read_asked(raw));
   options.request = raw.net != nullptr ? raw.net : raw.br != nullptr ? raw.br : raw.listen;
   options.helper = helper_path(raw.helper);
+  options.via = TRY(via_of(raw.via, raw.helper));
+  if (options.via == Via::kBroker && raw.net == nullptr) {
+    return Error("read", "the command line", "--via=broker goes with --net");
+  }
   options.pcap = string_of(raw.pcap);
   options.has_json = raw.json != FALSE;
   options.has_force = raw.force != FALSE;
@@ -134,7 +142,7 @@ Result<ProbeOptions> read_options(int argc, char** argv) {
 
 Result<Answer> receive(const ProbeOptions& options) {
   switch (options.asked.form) {
-    case Asked::Form::kNet: return ask_helper(ask_by_net(options.helper, options.request));
+    case Asked::Form::kNet: return ask_via(options.via, options.helper, options.request);
     case Asked::Form::kBridge: return ask_helper(ask_by_br(options.helper, options.request));
     case Asked::Form::kListen: return receive_at(options.request);
   }

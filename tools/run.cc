@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "net/ask.h"
+#include "net/ask_broker.h"
 #include "net/spec.h"
 #include "tools/backend.h"
 #include "tools/command.h"
@@ -26,6 +27,7 @@ namespace {
 
 struct RunOptions {
   std::string helper;
+  Via via = Via::kAuto;
   std::vector<std::string> spec_texts;
   std::vector<Spec> specs;
   std::vector<std::string> command;
@@ -69,18 +71,21 @@ Status check_command(const RunOptions& options) {
 
 Result<RunOptions> read_options(int argc, char** argv) {
   g_autofree char* helper = nullptr;
+  g_autofree char* via = nullptr;
   g_auto(GStrv) nets = nullptr;
   g_auto(GStrv) command = nullptr;
   gboolean is_vhost_user = FALSE;
   const GOptionEntry entries[] = {
       {"net", 'n', 0, G_OPTION_ARG_FILENAME_ARRAY, &nets, "an interface to ask for (may be repeated)", "SPEC"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask: helper, broker or auto (default)", "WAY"},
       {"vhost-user", 0, 0, G_OPTION_ARG_NONE, &is_vhost_user, "tapferry-vhost moves the frames", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &command, nullptr, nullptr},
       {}};
   TRY(parse_options(kHelp, entries, argc, argv));
   RunOptions options;
   options.helper = helper_path(helper);
+  options.via = TRY(via_of(via, helper));
   options.spec_texts = strings_of(nets);
   options.command = strings_of(command);
   if (options.spec_texts.empty()) return Error("read", "the command line", "--net=SPEC is missing");
@@ -133,7 +138,7 @@ Status serve(std::vector<GrantedInterface> granted, std::vector<Nic>* nics) {
 Result<std::vector<Nic>> ask_for_all(const RunOptions& options) {
   std::vector<GrantedInterface> granted;
   for (const std::string& spec : options.spec_texts) {
-    granted.push_back(TRY(take_interface(TRY(ask_helper(ask_by_net(options.helper, spec))))));
+    granted.push_back(TRY(take_interface(TRY(ask_via(options.via, options.helper, spec)))));
   }
   std::vector<Nic> nics;
   for (size_t i = 0; i < granted.size(); ++i) nics.push_back(TRY(describe_nic(granted[i], options.specs[i])));

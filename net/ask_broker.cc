@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "net/ask_broker.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <json-glib/json-glib.h>
+#include <linux/capability.h>
+#include <linux/nsfs.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd_pass.h"
+#include "base/parse.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "paths.h"
+
+namespace tapferry {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr const char* kBroker = "the broker";
+// A grant record and what Varlink puts around it.
+constexpr size_t kMaxReply = 16384;
+
+Result<Fd> connect_to(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return Error::from_errno("connect to the broker at", path, ENAMETOOLONG);
+  memcpy(address.sun_path, path.data(), path.size());
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return Error::from_errno("make", "a socket", errno);
+  if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket;
+  Error error = Error::from_errno("connect to the broker at", path, errno);
+  if (error.code() != ENOENT && error.code() != ECONNREFUSED) return error;
+  return std::move(error).with_hint("is tapferryd running, and its socket visible in this container? tapferryd(8)");
+}
+
+// Reads up to the zero byte that ends the reply; the descriptors come with its first byte.
+Status receive_reply(int socket, int timeout_ms, Answer* answer, std::string* reply) {
+  const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
+  while (reply->find('\0') == std::string::npos) {
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()).count();
+    pollfd readable = {socket, POLLIN, 0};
+    const int ready = left <= 0 ? 0 : retry_on_eintr([&] { return poll(&readable, 1, static_cast<int>(left)); });
+    if (ready == 0) return Error::from_errno("wait for", kBroker, ETIMEDOUT);
+    if (ready < 0) return Error::from_errno("wait for", kBroker, errno);
+    ReceivedMessage received = TRY(receive_with_fds(socket, kMaxReply));
+    if (received.bytes.empty())
+      return Error("get", answer->request, "the broker closed the connection without a reply");
+    answer->is_truncated |= received.is_truncated;
+    *reply += received.bytes;
+    for (Fd& fd : received.fds) {
+      if (answer->fds.size() < kMaxPassedFds) answer->fds.push_back(std::move(fd));
+    }
+    if (reply->size() > kMaxReply) return Error("get", answer->request, "the broker's reply has no end");
+  }
+  answer->trailing_bytes = reply->size() - reply->find('\0') - 1;
+  reply->resize(reply->find('\0'));
+  return {};
+}
+
+JsonObject* object_member(JsonObject* object, const char* name) {
+  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, name);
+  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
+}
+
+std::string text_member(JsonObject* object, const char* name) {
+  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, name);
+  if (node == nullptr || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) return {};
+  return json_node_get_string(node);
+}
+
+// That the numbers from `first` on stand there, as many as there are: our descriptors are used in the order in which they came.
+bool counts_up(JsonObject* object, const char* name, size_t first, size_t* count) {
+  JsonNode* node = json_object_get_member(object, name);
+  if (node == nullptr || !JSON_NODE_HOLDS_ARRAY(node)) return false;
+  JsonArray* numbers = json_node_get_array(node);
+  *count = json_array_get_length(numbers);
+  for (guint i = 0; i < *count; ++i) {
+    JsonNode* number = json_array_get_element(numbers, i);
+    if (!JSON_NODE_HOLDS_VALUE(number) || json_node_get_value_type(number) != G_TYPE_INT64) return false;
+    if (json_node_get_int(number) != static_cast<gint64>(first + i)) return false;
+  }
+  return true;
+}
+
+Error error_of(const std::string& request, JsonObject* root, const std::string& name) {
+  const std::string words = text_member(object_member(root, "parameters"), "message");
+  return Error("get", request, words.empty() ? "the broker answered " + name : words);
+}
+
+// The record as a line, from the reply's JSON.
+Result<std::string> read_reply(const std::string& reply, const std::string& request) {
+  const auto wrong = [&] { return Error("get", request, "the broker's reply is none to Open"); };
+  g_autoptr(JsonParser) parser = json_parser_new();
+  if (!json_parser_load_from_data(parser, reply.data(), static_cast<gssize>(reply.size()), nullptr)) return wrong();
+  JsonNode* top = json_parser_get_root(parser);
+  if (top == nullptr || !JSON_NODE_HOLDS_OBJECT(top)) return wrong();
+  JsonObject* root = json_node_get_object(top);
+  const std::string error = text_member(root, "error");
+  if (!error.empty()) return error_of(request, root, error);
+  JsonObject* parameters = object_member(root, "parameters");
+  if (object_member(parameters, "grant") == nullptr) return wrong();
+  size_t queues = 0;
+  size_t vhost = 0;
+  if (!counts_up(parameters, "queue_fds", 0, &queues)) return wrong();
+  if (!counts_up(parameters, "vhost_fds", queues, &vhost)) return wrong();
+  g_autofree char* line = json_to_string(json_object_get_member(parameters, "grant"), FALSE);
+  return std::string(line) + "\n";
+}
+
+// Root of a user namespace has every capability, but over the network namespaces only that were made in it; for others the
+// ioctl fails with EPERM (ioctl_ns(2)).
+bool rules_network_namespace() {
+  const Result<Fd> network = open_file("/proc/self/ns/net", O_RDONLY);
+  if (!network.is_ok()) return true;
+  const Fd owner(ioctl(network.value().get(), NS_GET_USERNS));
+  return owner.is_open() || errno != EPERM;
+}
+
+bool has_net_admin() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_NET_ADMIN)) != 0 &&
+         rules_network_namespace();
+}
+
+bool is_in_user_namespace() {
+  const Result<Fd> map = open_file("/proc/self/uid_map", O_RDONLY);
+  if (!map.is_ok()) return false;
+  const Result<std::string> text = read_all(map.value().get(), 4096, "/proc/self/uid_map");
+  if (!text.is_ok()) return false;
+  const std::string_view line = std::string_view(text.value()).substr(0, text.value().find('\n'));
+  const auto words = split_words(line);
+  return words.size() != 3 || words[0] != "0" || words[1] != "0" || words[2] != "4294967295";
+}
+
+}  // namespace
+
+std::string broker_socket() {
+  const char* path = getenv("TAPFERRY_BROKER");
+  return path != nullptr && *path != '\0' ? path : TAPFERRY_BROKER_SOCKET;
+}
+
+Result<Answer> ask_broker(const std::string& socket_path, std::string_view spec, int timeout_ms) {
+  Answer answer;
+  answer.request = spec;
+  answer.helper = kBroker;
+  const Fd socket = TRY(connect_to(socket_path));
+  const std::string call =
+      R"({"method":"org.tapferry.Broker.Open","parameters":{)" + json_pair("net", spec) + "}}" + std::string(1, '\0');
+  const Status sent = send_with_fds(socket.get(), call, {}, timeout_ms);
+  // A broker that turns this user away says why before it closes.
+  if (!sent.is_ok() && sent.error().code() != EPIPE) return sent.error();
+  std::string reply;
+  TRY(receive_reply(socket.get(), timeout_ms, &answer, &reply));
+  answer.bytes = TRY(read_reply(reply, answer.request));
+  answer.has_message = true;
+  return answer;
+}
+
+std::optional<Via> parse_via(std::string_view text) {
+  if (text == "helper") return Via::kHelper;
+  if (text == "broker") return Via::kBroker;
+  if (text == "auto") return Via::kAuto;
+  return std::nullopt;
+}
+
+std::optional<std::string> why_setuid_cannot_work(const std::string& helper) {
+  if (has_net_admin()) return std::nullopt;
+  if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) return "no_new_privs is set";
+  if (is_in_user_namespace()) return "this is a user namespace";
+  struct statvfs file_system;
+  if (statvfs(helper.c_str(), &file_system) == 0 && (file_system.f_flag & ST_NOSUID)) {
+    return helper + " is on a file system that is mounted nosuid";
+  }
+  if (access(helper.c_str(), F_OK) != 0 && errno == ENOENT) return helper + " isn't there";
+  return std::nullopt;
+}
+
+Result<Answer> ask_via(Via via, const std::string& helper, std::string_view spec) {
+  const std::string socket = broker_socket();
+  const bool has_broker = via == Via::kBroker || (via == Via::kAuto && access(socket.c_str(), F_OK) == 0 &&
+                                                  why_setuid_cannot_work(helper).has_value());
+  return has_broker ? ask_broker(socket, spec) : ask_helper(ask_by_net(helper, spec));
+}
+
+}  // namespace tapferry
