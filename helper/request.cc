@@ -19,16 +19,11 @@ enum Option : int { kUseVnet, kBridge, kNet, kFd, kRelease, kPolicy, kExplain, k
 
 constexpr option kOptions[] = {
     {"use-vnet", no_argument, nullptr, kUseVnet},  // QEMU's and libvirt's, as the next and --fd are
-    {"br", required_argument, nullptr, kBridge},
-    {"net", required_argument, nullptr, kNet},
-    {"fd", required_argument, nullptr, kFd},
-    {"release", required_argument, nullptr, kRelease},
-    {"policy", required_argument, nullptr, kPolicy},
-    {"explain", no_argument, nullptr, kExplain},
-    {"rules", no_argument, nullptr, kRules},
-    {"version", no_argument, nullptr, kVersion},
-    {"help", no_argument, nullptr, kHelp},
-    {nullptr, 0, nullptr, 0},
+    {"br", required_argument, nullptr, kBridge},     {"net", required_argument, nullptr, kNet},
+    {"fd", required_argument, nullptr, kFd},         {"release", required_argument, nullptr, kRelease},
+    {"policy", required_argument, nullptr, kPolicy}, {"explain", no_argument, nullptr, kExplain},
+    {"rules", no_argument, nullptr, kRules},         {"version", no_argument, nullptr, kVersion},
+    {"help", no_argument, nullptr, kHelp},           {nullptr, 0, nullptr, 0},
 };
 
 // "Usage" comes first: the word that QEMU's helper answers with, and that people search for.
