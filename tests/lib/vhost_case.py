@@ -91,7 +91,7 @@ class HostEnd:
         end = time.monotonic() + seconds
         while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
             data, address = self.socket.recvfrom(LARGEST)
-            if address[2] != PACKET_OUTGOING and not is_chatter(data[10:16]):
+            if address[2] != PACKET_OUTGOING and not vhost_frames.is_chatter(data[10:16]):
                 return data[:10], data[10:]
         return None
 
@@ -285,11 +285,6 @@ class VhostCase(unittest.TestCase):
         self.assert_sends(guest, [vhost_frames.numbered(60), vhost_frames.numbered(1514)], queue=queue)
         if self.QUEUES == 1:
             self.assert_receives(guest, [vhost_frames.numbered(60, False), vhost_frames.numbered(1514, False)], queue)
-
-
-def is_chatter(destination):
-    """Multicast: bridges' announcements, and the frames by which the backend finds out what the tap takes."""
-    return bool(destination[0] & 1) and destination != b"\xff" * 6
 
 
 def same(got, frame):

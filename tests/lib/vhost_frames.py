@@ -91,6 +91,11 @@ def packet(protocol, payload, is_v6=False, from_guest=True, partial=False, seque
     return link + ip + segment + payload, start + len(segment), (start, offset)
 
 
+def is_chatter(destination):
+    """Multicast: bridges' announcements, and the frames by which the backend finds out what the tap takes."""
+    return bool(destination[0] & 1) and destination != b"\xff" * 6
+
+
 def is_whole(frame):
     """Whether the checksums of a TCP or UDP packet are right."""
     is_v6 = frame[12:14] == b"\x86\xdd"
