@@ -152,7 +152,7 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/main helper/sane helper/acquire helper/privilege helper/confine helper/detach helper/syslog \
   helper/audit helper/request helper/accounts helper/service_account helper/quota helper/sweep helper/device \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
-  helper/privileged helper/release helper/handover helper/tap helper/port_security helper/macvtap \
+  helper/privileged helper/granted helper/handover helper/tap helper/port_security helper/macvtap \
   helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
   helper/warden helper/warden_connect helper/kept)
 # tapferryd, which starts the helper for those who are connected; and nothing else of it has privilege.

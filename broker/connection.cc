@@ -113,7 +113,7 @@ bool Connection::answer(const std::string& message) {
   if (handled.reply) return reply(std::move(*handled.reply));
   const LaunchKind kind = handled.errand->kind;
   wait_for_helper();
-  launch_ = server_->launches().add(kind, socket_.get(), uid_, handled.errand->spec,
+  launch_ = server_->launches().add(kind, socket_.get(), uid_, handled.errand->text,
                                     [this, kind](Result<LaunchResult> result) {
                                       launch_ = 0;
                                       reply(reply_to(kind, std::move(result)));

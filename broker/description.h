@@ -69,10 +69,16 @@ method Open(net: string) -> (grant: Grant, queue_fds: []int, vhost_fds: []int)
 # Which rule of the policy would decide, and why; nothing is made.
 method Explain(net: string) -> (explanation: object)
 
+# Deletes an interface that was made for the caller with persist=on, also while somebody has it open.
+method Release(ifname: string) -> ()
+
+# Brings up an interface that was made for the caller with up=off, unless its rule forces that.
+method Up(ifname: string) -> ()
+
 # The interfaces that were made for the caller and exist; for root those of all users.
 method List() -> (interfaces: []Interface)
 
-# The policy doesn't allow it, or there is no such interface.
+# The policy doesn't allow it, or there is no such interface of the caller's.
 error Refused (message: string)
 
 # It couldn't be done.

@@ -34,6 +34,17 @@ Result<std::pair<Fd, Fd>> text_pipe() {
   return pair;
 }
 
+// As tapferryd knows it (kVerbs in helper/launcher.cc).
+const char* verb_of(LaunchKind kind) {
+  switch (kind) {
+    case LaunchKind::kOpen: return "open";
+    case LaunchKind::kExplain: return "explain";
+    case LaunchKind::kRelease: return "release";
+    case LaunchKind::kUp: return "up";
+  }
+  return "";
+}
+
 std::string without_newline(std::string text) {
   while (text.ends_with('\n')) text.pop_back();
   return text;
@@ -50,7 +61,7 @@ struct Launches::Launch {
   LaunchDone done;  // empty: forgotten
 
   // While it runs.
-  Fd result;  // of Open a socket, of Explain a pipe
+  Fd result;  // of Open a socket, of others a pipe
   Fd words;
   LaunchResult got;
   GlibSource result_source;
@@ -136,7 +147,7 @@ Status Launches::start(Launch& launch) {
   launch.got.answer.request = launch.text;
   launch.got.answer.helper = "tapferry-helper";
   launch.result_source.watch(launch.result.get(), G_IO_IN, [&launch](GIOCondition) { return launch.read_result(); });
-  return send_fields(channel_.get(), {"run", std::to_string(launch.id), is_open ? "open" : "explain", launch.text},
+  return send_fields(channel_.get(), {"run", std::to_string(launch.id), verb_of(launch.kind), launch.text},
                      std::to_array({launch.client, helpers_result.get(), helpers_words.get()}));
 }
 
@@ -172,7 +183,8 @@ void Launches::finish(uint64_t id, int wait_status) {
   (void)read_text(launch.words.get(), kMaxWords, &words);
   words = without_newline(words);
   launch.got.answer.wait_status = wait_status;
-  const bool is_done = wait_status == 0 && (launch.got.answer.has_message || !launch.got.text.empty());
+  const bool is_mute = launch.kind == LaunchKind::kRelease || launch.kind == LaunchKind::kUp;
+  const bool is_done = wait_status == 0 && (is_mute || launch.got.answer.has_message || !launch.got.text.empty());
   if (is_done && launch.got.text.size() <= kMaxExplanation) {
     end(id, std::move(launch.got));
   } else if (is_done) {

@@ -18,9 +18,10 @@
 
 namespace tapferry {
 
-enum class LaunchKind { kOpen, kExplain };
+enum class LaunchKind { kOpen, kExplain, kRelease, kUp };
 
-// What came of it: the message and its descriptors, or the explanation. An error carries the helper's one line, unchanged.
+// What came of it: the message and its descriptors, the explanation, or nothing but that it is done. An error carries the helper's
+// one line, unchanged.
 struct LaunchResult {
   Answer answer;
   std::string text;

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "broker/methods.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "broker/description.h"
 #include "broker/own_interfaces.h"
 #include "config.h"
+#include "net/spec.h"
 
 namespace tapferry {
 namespace {
 
 constexpr const char* kServiceInterface = "org.varlink.service";
 constexpr const char* kBrokerInterface = "org.tapferry.Broker";
-// The helper's words for what the policy doesn't allow (helper/handover.cc).
-constexpr std::string_view kRefusal = "access denied by acl file";
+// The helper's words for what the policy doesn't allow (helper/handover.cc), and for what isn't the caller's (helper/granted.cc).
+constexpr std::string_view kRefusals[] = {"access denied by acl file", "has no interface of that name"};
 
 Handled at_once(Reply reply) { return {std::move(reply), std::nullopt}; }
 Handled at_once(std::string message) { return at_once(Reply{std::move(message), {}}); }
@@ -69,14 +73,20 @@ Handled list(const Call& call, uid_t uid) {
   return at_once(reply_message(object));
 }
 
-Handled errand(const Call& call, LaunchKind kind) {
-  const Status known = check_parameters(call, "net");
+Handled errand(const Call& call, LaunchKind kind, const char* parameter) {
+  const Status known = check_parameters(call, parameter);
   if (!known.is_ok()) return invalid_parameter(known.error());
-  Result<std::string> spec = string_parameter(call, "net");
-  // The helper says what is wrong with a SPEC; one that is longer than any doesn't get there.
-  if (!spec.is_ok() || spec.value().size() > kMaxSpecLength)
-    return service_error("InvalidParameter", "parameter", "net");
-  return {std::nullopt, Errand{kind, std::move(spec).value()}};
+  Result<std::string> text = string_parameter(call, parameter);
+  // The helper says what is wrong with it; what is longer than any SPEC doesn't get there.
+  if (!text.is_ok() || text.value().size() > kMaxSpecLength) {
+    return service_error("InvalidParameter", "parameter", parameter);
+  }
+  return {std::nullopt, Errand{kind, std::move(text).value()}};
+}
+
+bool is_refusal(const std::string& words) {
+  return std::any_of(std::begin(kRefusals), std::end(kRefusals),
+                     [&](std::string_view refusal) { return words.find(refusal) != std::string::npos; });
 }
 
 // The helper's line, to its last byte.
@@ -124,8 +134,10 @@ Handled handle_call(const Call& call, uid_t uid) {
   if (call.method.find('.') == std::string::npos) return service_error("InterfaceNotFound", "interface", call.method);
   if (call.interface() == kServiceInterface) return handle_service_call(call);
   if (call.interface() != kBrokerInterface) return service_error("InterfaceNotFound", "interface", call.interface());
-  if (call.member() == "Open") return errand(call, LaunchKind::kOpen);
-  if (call.member() == "Explain") return errand(call, LaunchKind::kExplain);
+  if (call.member() == "Open") return errand(call, LaunchKind::kOpen, "net");
+  if (call.member() == "Explain") return errand(call, LaunchKind::kExplain, "net");
+  if (call.member() == "Release") return errand(call, LaunchKind::kRelease, "ifname");
+  if (call.member() == "Up") return errand(call, LaunchKind::kUp, "ifname");
   if (call.member() == "List") return list(call, uid);
   return service_error("MethodNotFound", "method", call.method);
 }
@@ -134,10 +146,15 @@ Reply reply_to(LaunchKind kind, Result<LaunchResult> result) {
   if (!result.is_ok()) {
     // Its reason are the helper's words.
     const std::string& words = result.error().reason();
-    return broker_error(words.find(kRefusal) != std::string::npos ? "Refused" : "Failed", words);
+    return broker_error(is_refusal(words) ? "Refused" : "Failed", words);
   }
-  if (kind == LaunchKind::kExplain) return explained(result.value().text);
-  return granted(std::move(result).value().answer);
+  switch (kind) {
+    case LaunchKind::kOpen: return granted(std::move(result).value().answer);
+    case LaunchKind::kExplain: return explained(result.value().text);
+    case LaunchKind::kRelease:
+    case LaunchKind::kUp: break;
+  }
+  return {reply_message(json_object_new()), {}};
 }
 
 Reply broker_error(const char* error, const std::string& words) {

@@ -23,7 +23,7 @@ struct Reply {
 // A call that has to be answered by a helper.
 struct Errand {
   LaunchKind kind = LaunchKind::kOpen;
-  std::string spec;
+  std::string text;  // a SPEC, or an interface's name
 };
 
 // What a call comes to: answered at once, or an errand.

@@ -27,15 +27,19 @@ constexpr auto kHelperTimeout = milliseconds(30000);
 // Where the helper finds its socket.
 constexpr int kHelpersSocket = 3;
 
-// What may be asked for. `arguments` go before the SPEC; a verb whose result goes to a socket also gets --fd=3, others write it to stdout.
+// What may be asked for: the option that takes the text, and one before it. A verb whose result goes to a socket also gets
+// --fd=3, others write it to stdout.
 struct Verb {
   const char* name;
-  const char* arguments[2];
+  const char* before;  // may be null
+  const char* option;
   bool has_socket;
 };
 constexpr Verb kVerbs[] = {
-    {"open", {nullptr, nullptr}, true},
-    {"explain", {"--explain", nullptr}, false},
+    {"open", nullptr, "--net=", true},
+    {"explain", "--explain", "--net=", false},
+    {"release", nullptr, "--release=", false},
+    {"up", nullptr, "--up=", false},
 };
 
 struct Request {
@@ -78,10 +82,8 @@ bool place_descriptors(const Request& request) {
 
 [[noreturn]] void become_helper(const std::string& helper, const Identity& who, const Request& request) {
   std::vector<std::string> words = {helper};
-  for (const char* argument : request.verb->arguments) {
-    if (argument != nullptr) words.emplace_back(argument);
-  }
-  words.push_back("--net=" + request.text);
+  if (request.verb->before != nullptr) words.emplace_back(request.verb->before);
+  words.push_back(request.verb->option + request.text);
   if (request.verb->has_socket) words.push_back("--fd=" + std::to_string(kHelpersSocket));
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

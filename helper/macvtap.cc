@@ -49,7 +49,8 @@ Result<HandOver> make_macvtap(Rtnl& rtnl, Result<Maker>& maker, const Identity& 
   const Spec& spec = verdict.effective;
   const Result<Link> parent = get_link(rtnl, spec.object);
   if (!parent.is_ok()) return parent.error().code() == ENODEV ? access_denied(verdict.asked, caller) : parent.error();
-  MadeDevice device = TRY(maker.value().make_macvtap({spec, verdict.rule_label, verdict.rule_hash, verdict.quota_max}));
+  MadeDevice device = TRY(
+      maker.value().make_macvtap({spec, verdict.rule_label, verdict.rule_hash, verdict.quota_max, verdict.stays_down}));
   HandOver made;
   made.queues = std::move(device.queues);
   made.undo.is_made_by_maker = true;

@@ -128,6 +128,7 @@ Result<Link> MacvtapMaker::identify(const MacvtapOrder& order, uid_t uid, const 
   tag.upper = order.spec.object;
   tag.since = time(nullptr);
   tag.rule = order.rule_label;
+  tag.stays_down = order.stays_down;
   LinkIdentity identity;
   if (mac != fresh.mac) identity.mac = mac;
   identity.alias = to_string(tag);

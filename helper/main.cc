@@ -23,13 +23,13 @@
 #include "helper/acquire.h"
 #include "helper/confine.h"
 #include "helper/device.h"
+#include "helper/granted.h"
 #include "helper/handover.h"
 #include "helper/policy.h"
 #include "helper/policy_explain.h"
 #include "helper/policy_load.h"
 #include "helper/privilege.h"
 #include "helper/privileged.h"
-#include "helper/release.h"
 #include "helper/request.h"
 #include "helper/sane.h"
 #include "helper/sweep.h"
@@ -126,9 +126,9 @@ std::string granted_facts(std::string_view request, const Grant& grant) {
          json_field("rule", grant.rule, kMaxAuditedReason);
 }
 
-std::string released_facts(std::string_view request, const Link& link) {
-  return json_field("request", request, kMaxAuditedRequest) + " result=released " + json_field("interface", link.name) +
-         " ifindex=" + std::to_string(link.index);
+std::string changed_facts(std::string_view request, const char* result, const Link& link) {
+  return json_field("request", request, kMaxAuditedRequest) + " result=" + result + " " +
+         json_field("interface", link.name) + " ifindex=" + std::to_string(link.index);
 }
 
 // The refusal stands whether or not it could be written down.
@@ -215,17 +215,28 @@ Status hand_over(Acquired& acquired, const Request& request) {
   return failure;
 }
 
-// Should: delete an interface that was granted to this caller with persist=on. Must not: say what other interfaces there are.
-Status release(Acquired& acquired, const Request& request) {
+// Should: delete an interface that was granted to this caller with persist=on, or bring up one that was granted to him. Must not:
+// say what other interfaces there are.
+Status change_granted(Acquired& acquired, const Request& request) {
   TRY(check_privilege(acquired));
   if (!acquired.rtnl.is_ok()) return acquired.rtnl.error();
   if (!acquired.auditor.is_ok()) return acquired.auditor.error();
-  const Result<Link> found = find_releasable(acquired.rtnl.value(), request.released, acquired.caller);
+  Rtnl& rtnl = acquired.rtnl.value();
+  const bool is_release = request.action == Action::kRelease;
+  const Result<Link> found = is_release ? find_releasable(rtnl, request.ifname, acquired.caller)
+                                        : find_to_bring_up(rtnl, request.ifname, acquired.caller);
   if (!found.is_ok()) return refused(acquired, request.spec_text, found.error());
   const Link& link = found.value();
-  TRY(acquired.auditor.value().record(released_facts(request.spec_text, link)));
-  const Result<std::string> deleted = perform(acquired.rtnl.value(), DeleteReleased{link, acquired.caller.uid});
-  if (!deleted.is_ok()) return refused(acquired, request.spec_text, deleted.error());
+  const char* result = is_release ? "released" : "brought-up";
+  TRY(acquired.auditor.value().record(changed_facts(request.spec_text, result, link)));
+  const uid_t uid = acquired.caller.uid;
+  const Result<std::string> changed =
+      is_release ? perform(rtnl, DeleteReleased{link, uid}) : perform(rtnl, BringUpGranted{link, uid});
+  if (!changed.is_ok()) {
+    // It may have worked, and only its answer be lost.
+    if (!is_release && !link.is_up()) (void)perform(rtnl, BringDown{link}).is_ok();
+    return refused(acquired, request.spec_text, changed.error());
+  }
   acquired.auditor.value().detach();
   return {};
 }
@@ -266,7 +277,8 @@ Status run(int argc, char* argv[]) {
     case Action::kExplain: return explain(acquired, request);  // stage 3 alone
     case Action::kRules: return list_rules(acquired, request);
     case Action::kHandOver: return hand_over(acquired, request);  // stages 3 to 5
-    case Action::kRelease: return release(acquired, request);     // stage 4, without a policy
+    case Action::kRelease:
+    case Action::kBringUp: return change_granted(acquired, request);  // stage 4, without a policy
   }
   return {};
 }

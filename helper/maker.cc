@@ -74,8 +74,12 @@ Result<WireMessage> Maker::ask(const std::vector<std::string>& request) {
 }
 
 Result<MadeDevice> Maker::make_macvtap(const MacvtapOrder& order) {
-  const std::vector<std::string> request = {"make", to_string(order.spec), order.rule_label, order.rule_hash,
-                                            order.quota_max ? std::to_string(*order.quota_max) : "-"};
+  const std::vector<std::string> request = {"make",
+                                            to_string(order.spec),
+                                            order.rule_label,
+                                            order.rule_hash,
+                                            order.quota_max ? std::to_string(*order.quota_max) : "-",
+                                            order.stays_down ? "down" : "-"};
   return made_device(ask(request), order.spec.queues);
 }
 

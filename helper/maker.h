@@ -24,6 +24,7 @@ struct MacvtapOrder {
   std::string rule_label;
   std::string rule_hash;
   std::optional<unsigned> quota_max;
+  bool stays_down = false;
 };
 
 // An interface and its queues; non-blocking.

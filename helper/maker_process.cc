@@ -60,6 +60,7 @@ Result<MadeDevice> make(MacvtapMaker& maker, const Identity& who, const Fields& 
     if (!max) return not_understood(request[0]);
     order.quota_max = static_cast<unsigned>(*max);
   }
+  order.stays_down = request[5] == "down";
   return maker.make(order, who.uid);
 }
 
@@ -81,7 +82,7 @@ Status answer(MacvtapMaker& maker, const Identity& who, const Fields& request) {
     for (const Fd& queue : made.queues) fds.push_back(queue.get());
     return send_fields(kFirstKept, {"made", std::to_string(made.index)}, fds);
   };
-  if (verb == "make" && request.size() == 5) return reply_with(make(maker, who, request));
+  if (verb == "make" && request.size() == 6) return reply_with(make(maker, who, request));
   if (verb == "open" && request.size() == 5) return reply_with(open(maker, request));
   if (verb == "watch" && request.size() == 3) {
     TRY(ask(maker.warden(), {"keep", request[2], request[1]}, kWardenTimeoutMs));

@@ -124,6 +124,7 @@ Verdict decide(const Policy& policy, const Accounts& accounts, const Caller& cal
     verdict.effective = apply_forced(rule, request);
     verdict.quota_max = rule.max;
     verdict.rule_hash = rule_hash(rule);
+    verdict.stays_down = rule.up_off;
   }
   return verdict;
 }

@@ -106,6 +106,7 @@ struct Verdict {
   Spec effective;                     // allowed: the request with forced values filled in and `up` said
   std::optional<unsigned> quota_max;  // allowed: interfaces of this user under this rule; unset: no quota
   std::string rule_hash;              // allowed: the RULE of the quota's altnames
+  bool stays_down = false;            // allowed: the rule forces up=off
   std::vector<Trace> traces;          // one for each rule of the policy
 };
 

@@ -63,10 +63,14 @@ struct DeleteReleased {
   const Link& tap;
   uid_t uid;  // of the caller
 };
+struct BringUpGranted {
+  const Link& tap;
+  uid_t uid;  // of the caller
+};
 
 using Operation =
     std::variant<CreateTap, SetIdentity, RefuseRouterAdvertisements, ClaimAltname, JoinBridge, IsolatePort, LockPort,
-                 SetTrafficRules, BringUp, BringDown, DeleteAbandonedTap, DeleteReleased>;
+                 SetTrafficRules, BringUp, BringDown, DeleteAbandonedTap, DeleteReleased, BringUpGranted>;
 
 // `rtnl` was opened at stage 1, since the kernel wants the capability of its opener too (net/rtnl.h).
 // Raises CAP_NET_ADMIN, does the one thing, lowers it. The value is the name that CreateTap got, else empty.

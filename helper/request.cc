@@ -13,17 +13,36 @@ namespace {
 
 constexpr const char* kUsageLine =
     "tapferry-helper [--use-vnet] --br=BRIDGE --fd=FD, or tapferry-helper --net=SPEC --fd=FD, or tapferry-helper "
-    "--release=IFNAME";
+    "--release=IFNAME or --up=IFNAME";
 
-enum Option : int { kUseVnet, kBridge, kNet, kFd, kRelease, kPolicy, kExplain, kRules, kVersion, kHelp, kOptionCount };
+enum Option : int {
+  kUseVnet,
+  kBridge,
+  kNet,
+  kFd,
+  kRelease,
+  kUp,
+  kPolicy,
+  kExplain,
+  kRules,
+  kVersion,
+  kHelp,
+  kOptionCount
+};
 
 constexpr option kOptions[] = {
     {"use-vnet", no_argument, nullptr, kUseVnet},  // QEMU's and libvirt's, as the next and --fd are
-    {"br", required_argument, nullptr, kBridge},     {"net", required_argument, nullptr, kNet},
-    {"fd", required_argument, nullptr, kFd},         {"release", required_argument, nullptr, kRelease},
-    {"policy", required_argument, nullptr, kPolicy}, {"explain", no_argument, nullptr, kExplain},
-    {"rules", no_argument, nullptr, kRules},         {"version", no_argument, nullptr, kVersion},
-    {"help", no_argument, nullptr, kHelp},           {nullptr, 0, nullptr, 0},
+    {"br", required_argument, nullptr, kBridge},
+    {"net", required_argument, nullptr, kNet},
+    {"fd", required_argument, nullptr, kFd},
+    {"release", required_argument, nullptr, kRelease},
+    {"up", required_argument, nullptr, kUp},
+    {"policy", required_argument, nullptr, kPolicy},
+    {"explain", no_argument, nullptr, kExplain},
+    {"rules", no_argument, nullptr, kRules},
+    {"version", no_argument, nullptr, kVersion},
+    {"help", no_argument, nullptr, kHelp},
+    {nullptr, 0, nullptr, 0},
 };
 
 // "Usage" comes first: the word that QEMU's helper answers with, and that people search for.
@@ -76,15 +95,16 @@ Result<int> parse_fd(const char* text) {
   return static_cast<int>(*number);
 }
 
-// Of --release nothing else is asked, and no policy: what it takes away is the caller's own.
-Result<Request> read_release(const Arguments& arguments) {
-  for (const Option other : {kUseVnet, kBridge, kNet, kFd, kPolicy, kExplain, kRules}) {
-    if (arguments.has(other)) return usage_error("--release goes with no other option");
+// With --release and --up nothing else is asked, and no policy: it is about what is the caller's own.
+Result<Request> read_ifname(const Arguments& arguments, Option action) {
+  const std::string name = action == kRelease ? "release" : "up";
+  for (const Option other : {kUseVnet, kBridge, kNet, kFd, kRelease, kUp, kPolicy, kExplain, kRules}) {
+    if (other != action && arguments.has(other)) return usage_error("--" + name + " goes with no other option");
   }
   Request request;
-  request.action = Action::kRelease;
-  request.released = arguments.values[kRelease];
-  request.spec_text = "release=" + request.released.substr(0, kMaxSpecLength);
+  request.action = action == kRelease ? Action::kRelease : Action::kBringUp;
+  request.ifname = arguments.values[action];
+  request.spec_text = name + "=" + request.ifname.substr(0, kMaxSpecLength);
   return request;
 }
 
@@ -143,7 +163,9 @@ Result<Request> parse_request(int argc, char* argv[]) {
     request.action = arguments.has(kHelp) ? Action::kHelp : Action::kVersion;
     return request;
   }
-  if (arguments.has(kRelease)) return read_release(arguments);
+  for (const Option action : {kRelease, kUp}) {
+    if (arguments.has(action)) return read_ifname(arguments, action);
+  }
   if (arguments.has(kPolicy)) request.policy_path = arguments.values[kPolicy];
   if (arguments.has(kRules)) {
     request.action = Action::kRules;
@@ -176,6 +198,7 @@ std::string usage() {
          "  --net=SPEC    what SPEC says, for example bridge=br0,queues=2: a JSON line and its descriptors are sent\n"
          "  --fd=FD       a connected AF_UNIX stream or seqpacket socket\n"
          "  --release=IFNAME  deletes an interface of yours that was made with persist=on\n"
+         "  --up=IFNAME   brings up an interface of yours that was made with up=off\n"
          "  --explain     instead: print as JSON which rule of the policy decides the request, and why\n"
          "  --rules       instead: print as JSON the policy's rules, and which are about you\n"
          "  --policy=PATH read this policy instead of the installed one; only when started without extra privilege\n"

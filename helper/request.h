@@ -11,7 +11,7 @@
 
 namespace tapferry {
 
-enum class Action { kHandOver, kRelease, kExplain, kRules, kVersion, kHelp };
+enum class Action { kHandOver, kRelease, kBringUp, kExplain, kRules, kVersion, kHelp };
 
 struct Request {
   Action action = Action::kHandOver;
@@ -19,7 +19,7 @@ struct Request {
   Spec spec;
   std::string spec_text;  // for messages and the audit line; a --br request as its SPEC
   int fd = -1;            // -1: none, in the actions that need none
-  std::string released;   // the interface's name, of kRelease; anything
+  std::string ifname;     // of kRelease and kBringUp; anything
   std::optional<std::string> policy_path;
 };
 

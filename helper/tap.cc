@@ -81,6 +81,7 @@ Tag tag_of(const Identity& caller, const Verdict& verdict) {
   tag.since = time(nullptr);
   tag.persist = spec.persist;
   tag.rule = verdict.rule_label;
+  tag.stays_down = verdict.stays_down;
   return tag;
 }
 

@@ -167,10 +167,11 @@ Result<GrantedInterface> take_interface(Answer answer) {
   return interface;
 }
 
-Status ask_to_release(const std::string& helper, const std::string& ifname) {
+Status ask_to_change(const std::string& helper, GrantChange change, const std::string& ifname) {
+  const bool is_release = change == GrantChange::kRelease;
   std::string words;
   auto [err, helpers_stderr] = TRY(text_pipe());
-  ChildProgram program = {helper, {"--release=" + ifname}, {}};
+  ChildProgram program = {helper, {(is_release ? "--release=" : "--up=") + ifname}, {}};
   program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
   const auto read_words = [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); };
   auto ended = run_child(std::move(program), {{err.get(), read_words}}, kAskTimeoutMs);
@@ -178,7 +179,7 @@ Status ask_to_release(const std::string& helper, const std::string& ifname) {
   if (WIFEXITED(ended.value()) && WEXITSTATUS(ended.value()) == 0) return {};
   words = without_newline(words);
   const std::string end = helper + " ended with " + describe_wait_status(ended.value()) + " and no word";
-  return Error("release", ifname, words.empty() ? end : words);
+  return Error(is_release ? "release" : "bring up", ifname, words.empty() ? end : words);
 }
 
 Result<std::string> ask_for_explanation(const AskOptions& options) {

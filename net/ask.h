@@ -59,8 +59,10 @@ struct GrantedInterface {
 // descriptors as it says: anything else is an error, and the interface goes with the descriptors.
 Result<GrantedInterface> take_interface(Answer answer);
 
-// `helper --release=IFNAME`: deletes an interface that was granted with persist=on.
-Status ask_to_release(const std::string& helper, const std::string& ifname);
+// What is done with an interface that was granted: deleted, if it was granted with persist=on; brought up, if with up=off.
+enum class GrantChange { kRelease, kBringUp };
+// `helper --release=IFNAME`, `helper --up=IFNAME`.
+Status ask_to_change(const std::string& helper, GrantChange change, const std::string& ifname);
 
 // `helper --rules`: what it printed.
 Result<std::string> ask_for_rules(const std::string& helper);

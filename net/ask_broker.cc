@@ -101,10 +101,10 @@ Error error_of(const std::string& request, JsonObject* root, const std::string& 
   return Error("get", request, words.empty() ? "the broker answered " + name : words);
 }
 
-// The record as a line, from the reply's JSON.
-Result<std::string> read_reply(const std::string& reply, const std::string& request) {
-  const auto wrong = [&] { return Error("get", request, "the broker's reply is none to Open"); };
-  g_autoptr(JsonParser) parser = json_parser_new();
+// What the reply holds, which is none to another method than `method`. The parser owns it.
+Result<JsonObject*> read_parameters(JsonParser* parser, const std::string& reply, const std::string& request,
+                                    const char* method) {
+  const auto wrong = [&] { return Error("get", request, std::string("the broker's reply is none to ") + method); };
   if (!json_parser_load_from_data(parser, reply.data(), static_cast<gssize>(reply.size()), nullptr)) return wrong();
   JsonNode* top = json_parser_get_root(parser);
   if (top == nullptr || !JSON_NODE_HOLDS_OBJECT(top)) return wrong();
@@ -112,6 +112,15 @@ Result<std::string> read_reply(const std::string& reply, const std::string& requ
   const std::string error = text_member(root, "error");
   if (!error.empty()) return error_of(request, root, error);
   JsonObject* parameters = object_member(root, "parameters");
+  if (parameters == nullptr) return wrong();
+  return parameters;
+}
+
+// The record as a line, from the reply's JSON.
+Result<std::string> read_grant(const std::string& reply, const std::string& request) {
+  const auto wrong = [&] { return Error("get", request, "the broker's reply is none to Open"); };
+  g_autoptr(JsonParser) parser = json_parser_new();
+  JsonObject* parameters = TRY(read_parameters(parser, reply, request, "Open"));
   if (object_member(parameters, "grant") == nullptr) return wrong();
   size_t queues = 0;
   size_t vhost = 0;
@@ -119,6 +128,20 @@ Result<std::string> read_reply(const std::string& reply, const std::string& requ
   if (!counts_up(parameters, "vhost_fds", queues, &vhost)) return wrong();
   g_autofree char* line = json_to_string(json_object_get_member(parameters, "grant"), FALSE);
   return std::string(line) + "\n";
+}
+
+// The reply's JSON; its descriptors are the answer's.
+Result<std::string> call_broker(const std::string& socket_path, const char* method, const std::string& parameter,
+                                int timeout_ms, Answer* answer) {
+  const Fd socket = TRY(connect_to(socket_path));
+  const std::string call = std::string(R"({"method":"org.tapferry.Broker.)") + method + R"(","parameters":{)" +
+                           parameter + "}}" + std::string(1, '\0');
+  const Status sent = send_with_fds(socket.get(), call, {}, timeout_ms);
+  // A broker that turns this user away says why before it closes.
+  if (!sent.is_ok() && sent.error().code() != EPIPE) return sent.error();
+  std::string reply;
+  TRY(receive_reply(socket.get(), timeout_ms, answer, &reply));
+  return reply;
 }
 
 // Root of a user namespace has every capability, but over the network namespaces only that were made in it; for others the
@@ -154,21 +177,25 @@ std::string broker_socket() {
   return path != nullptr && *path != '\0' ? path : TAPFERRY_BROKER_SOCKET;
 }
 
-Result<Answer> ask_broker(const std::string& socket_path, std::string_view spec, int timeout_ms) {
+Result<Answer> ask_broker(const std::string& socket, std::string_view spec, int timeout_ms) {
   Answer answer;
   answer.request = spec;
   answer.helper = kBroker;
-  const Fd socket = TRY(connect_to(socket_path));
-  const std::string call =
-      R"({"method":"org.tapferry.Broker.Open","parameters":{)" + json_pair("net", spec) + "}}" + std::string(1, '\0');
-  const Status sent = send_with_fds(socket.get(), call, {}, timeout_ms);
-  // A broker that turns this user away says why before it closes.
-  if (!sent.is_ok() && sent.error().code() != EPIPE) return sent.error();
-  std::string reply;
-  TRY(receive_reply(socket.get(), timeout_ms, &answer, &reply));
-  answer.bytes = TRY(read_reply(reply, answer.request));
+  const std::string reply = TRY(call_broker(socket, "Open", json_pair("net", spec), timeout_ms, &answer));
+  answer.bytes = TRY(read_grant(reply, answer.request));
   answer.has_message = true;
   return answer;
+}
+
+Status ask_broker_to_change(const std::string& socket, GrantChange change, const std::string& ifname, int timeout_ms) {
+  const char* method = change == GrantChange::kRelease ? "Release" : "Up";
+  Answer answer;
+  answer.request = ifname;
+  const std::string reply = TRY(call_broker(socket, method, json_pair("ifname", ifname), timeout_ms, &answer));
+  g_autoptr(JsonParser) parser = json_parser_new();
+  const Result<JsonObject*> done = read_parameters(parser, reply, ifname, method);
+  if (done.is_ok()) return {};
+  return Error(change == GrantChange::kRelease ? "release" : "bring up", ifname, done.error().reason());
 }
 
 std::optional<Via> parse_via(std::string_view text) {
@@ -190,11 +217,18 @@ std::optional<std::string> why_setuid_cannot_work(const std::string& helper) {
   return std::nullopt;
 }
 
+bool is_by_broker(Via via, const std::string& helper) {
+  if (via != Via::kAuto) return via == Via::kBroker;
+  return access(broker_socket().c_str(), F_OK) == 0 && why_setuid_cannot_work(helper).has_value();
+}
+
 Result<Answer> ask_via(Via via, const std::string& helper, std::string_view spec) {
-  const std::string socket = broker_socket();
-  const bool has_broker = via == Via::kBroker || (via == Via::kAuto && access(socket.c_str(), F_OK) == 0 &&
-                                                  why_setuid_cannot_work(helper).has_value());
-  return has_broker ? ask_broker(socket, spec) : ask_helper(ask_by_net(helper, spec));
+  return is_by_broker(via, helper) ? ask_broker(broker_socket(), spec) : ask_helper(ask_by_net(helper, spec));
+}
+
+Status change_via(Via via, const std::string& helper, GrantChange change, const std::string& ifname) {
+  return is_by_broker(via, helper) ? ask_broker_to_change(broker_socket(), change, ifname)
+                                   : ask_to_change(helper, change, ifname);
 }
 
 }  // namespace tapferry

@@ -27,7 +27,15 @@ std::optional<Via> parse_via(std::string_view text);
 // this process has CAP_NET_ADMIN itself, which a helper then inherits.
 std::optional<std::string> why_setuid_cannot_work(const std::string& helper);
 
-// By the way that `via` names. kAuto: by the helper, but by the broker where setuid can't work and tapferryd's socket is there.
+// Its methods Release and Up.
+Status ask_broker_to_change(const std::string& socket, GrantChange change, const std::string& ifname,
+                            int timeout_ms = kAskTimeoutMs);
+
+// Whether `via` means the broker here. kAuto: where setuid can't work and tapferryd's socket is there.
+bool is_by_broker(Via via, const std::string& helper);
+
+// By the way that `via` names.
 Result<Answer> ask_via(Via via, const std::string& helper, std::string_view spec);
+Status change_via(Via via, const std::string& helper, GrantChange change, const std::string& ifname);
 
 }  // namespace tapferry

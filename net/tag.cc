@@ -16,6 +16,7 @@ std::string to_string(const Tag& tag) {
   if (!tag.upper.empty()) text += " upper=" + tag.upper;
   text += " since=" + std::to_string(tag.since);
   if (tag.persist) text += " persist=on";
+  if (tag.stays_down) text += " up=off";
   text += " rule=";
   const std::string rule = escape(tag.rule);
   const size_t room = kMaxAlias - text.size();
@@ -42,6 +43,8 @@ std::optional<Tag> parse_tag(std::string_view alias) {
       tag.since = static_cast<int64_t>(parse_uint(word, 0, INT64_MAX).value_or(0));
     } else if (word == "persist=on") {
       tag.persist = true;
+    } else if (word == "up=off") {
+      tag.stays_down = true;
     }
   }
   return tag;

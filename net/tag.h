@@ -19,7 +19,8 @@ struct Tag {
   std::string upper;  // may be empty
   int64_t since = 0;  // seconds since the epoch
   bool persist = false;
-  std::string rule;  // "policy.conf:12"
+  std::string rule;         // "policy.conf:12"
+  bool stays_down = false;  // that rule forces up=off, so its user may not bring it up
 
   bool operator==(const Tag&) const = default;
 };

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "net/ask.h"
+#include "net/ask_broker.h"
 #include "net/spec.h"
 #include "tools/backend.h"
 #include "tools/command.h"
@@ -24,6 +24,7 @@ namespace {
 struct AttachOptions {
   VmChoice vm;
   std::string helper;
+  Via via = Via::kAuto;
   std::vector<std::string> spec_texts;
   std::vector<Spec> specs;
   std::vector<std::string> ids;    // as many as specs, or none
@@ -72,6 +73,7 @@ Status check(const AttachOptions& options) {
 Result<AttachOptions> read_options(int argc, char** argv) {
   VmOptions vm;
   g_autofree char* helper = nullptr;
+  g_autofree char* via = nullptr;
   g_auto(GStrv) nets = nullptr;
   g_auto(GStrv) ids = nullptr;
   g_auto(GStrv) buses = nullptr;
@@ -85,6 +87,7 @@ Result<AttachOptions> read_options(int argc, char** argv) {
       {"id", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &ids, "the NIC's id (default: the interface's name)", "ID"},
       {"bus", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &buses, "where to plug it in (default: a free port)", "BUS"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask: helper, broker or auto (default)", "WAY"},
       {"vhost-user", 0, 0, G_OPTION_ARG_NONE, &is_vhost_user, "tapferry-vhost moves the frames", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "print one JSON object", nullptr},
       {}};
@@ -92,6 +95,7 @@ Result<AttachOptions> read_options(int argc, char** argv) {
   AttachOptions options;
   options.vm = TRY(vm.choice());
   options.helper = helper_path(helper);
+  options.via = TRY(via_of(via, helper));
   options.spec_texts = strings_of(nets);
   options.ids = strings_of(ids);
   options.buses = strings_of(buses);
@@ -122,7 +126,7 @@ Result<std::vector<std::string>> choose_buses(Qmp& qmp, const AttachOptions& opt
 Result<std::vector<GrantedInterface>> ask_for_all(const AttachOptions& options) {
   std::vector<GrantedInterface> granted;
   for (const std::string& spec : options.spec_texts) {
-    granted.push_back(TRY(take_interface(TRY(ask_helper(ask_by_net(options.helper, spec))))));
+    granted.push_back(TRY(take_interface(TRY(ask_via(options.via, options.helper, spec)))));
   }
   return granted;
 }

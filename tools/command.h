@@ -21,6 +21,7 @@ int link_command(int argc, char** argv);
 int explain_command(int argc, char** argv);
 int libvirt_xml_command(int argc, char** argv);
 int release_command(int argc, char** argv);
+int up_command(int argc, char** argv);
 int doctor_command(int argc, char** argv);
 int monitor_command(int argc, char** argv);
 int status_command(int argc, char** argv);

@@ -33,6 +33,7 @@ constexpr Command kCommands[] = {
     {"explain", "says which rule allows or refuses a request, and why", explain_command},
     {"libvirt-xml", "prints the element of a libvirt domain for a request", libvirt_xml_command},
     {"release", "gives back an interface that was to outlive its holders", release_command},
+    {"up", "brings up an interface that was granted with up=off", up_command},
     {"doctor", "finds what is wrong on this host, and the command that mends it", doctor_command},
     {"monitor", "follows what becomes of interfaces, and tells a guest", monitor_command},
 };

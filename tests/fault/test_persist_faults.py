@@ -28,6 +28,13 @@ class Persist(FaultCase):
         self.check(Form("release of another's", ("--release=vm-1",), "refused", "no interface of that name",
                         restore=lambda: self.tap("bob")), 2)
 
+    def test_up(self):
+        self.check(Form("up", ("--up=vm-1",), "released", restore=self.of_alice, changes=("vm-1",)), 1)
+
+    def test_up_of_anothers(self):
+        self.check(Form("up of another's", ("--up=vm-1",), "refused", "no interface of that name",
+                        restore=lambda: self.tap("bob")), 2)
+
     @staticmethod
     def none():
         subprocess.run(["ip", "link", "del", "vm-1"], check=False, stderr=subprocess.DEVNULL)

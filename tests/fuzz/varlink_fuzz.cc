@@ -40,7 +40,7 @@ void answer(const std::string& message) {
   if (call.value().member() == "List") return;
   const Handled handled = handle_call(call.value(), 1000);
   if (handled.reply.has_value() == handled.errand.has_value()) abort();
-  if (handled.errand && handled.errand->spec.size() > kMaxSpecLength) abort();
+  if (handled.errand && handled.errand->text.size() > kMaxSpecLength) abort();
   if (!handled.reply) return;
   // One message, which our own reader takes.
   const std::string& reply = handled.reply->message;

@@ -80,7 +80,7 @@ class Grammar(DeviceCase):
         self.line("granted")
         done = self.box.run([self.helper, "--release=vm-1"], "alice")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        found = self.line("released")
+        found = self.line("changed")
         self.assertEqual((found["request"], found["interface"]), ("release=vm-1", "vm-1"))
         self.box.run([self.helper, "--release=vm-1"], "alice")
         self.assertEqual(self.line("refused")["request"], "release=vm-1")

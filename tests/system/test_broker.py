@@ -104,10 +104,54 @@ class Documents(BrokerCase):
     def test_has_all_methods_and_errors_of_the_description(self):
         text = self.client().call(f"{SERVICE}.GetInterfaceDescription", interface=BROKER)[0]["description"]
         names = re.findall(r"^(?:method|error) (\w+)", text, re.M)
-        self.assertEqual(len(names), 7)
+        self.assertEqual(len(names), 9)
         with open(f"{sandbox.ROOT}/docs/PROTOCOL.md", encoding="utf-8") as page:
             rows = re.findall(r"^\| `org\.tapferry\.Broker\.(\w+)` \|", page.read(), re.M)
         self.assertEqual(sorted(rows), sorted(names))
+
+
+class Granted(BrokerCase):
+    """Up and Release, of what was granted before."""
+
+    def setUp(self):
+        super().setUp()
+        self.box.policy("allow bridge=br0 user=alice,bob name=vm-* persist=on", "allow macvtap=v0 user=alice name=vm-*",
+                        "allow bridge=br1 user=alice name=vm-* up=off")
+
+    def test_up(self):
+        for spec in ("bridge=br0,name=vm-1,up=off", "macvtap=v0,name=vm-1,up=off"):
+            opened = self.open(spec)
+            self.assertFalse(opened.link.up)
+            self.refuses(f"{BROKER}.Refused", f"{BROKER}.Up", "bob", ifname="vm-1")
+            self.assertFalse(opened.link.up)
+            self.assertEqual(self.client().call(f"{BROKER}.Up", ifname="vm-1"), ({}, []))
+            self.assertTrue(opened.link.up)
+            opened.close()
+            self.assertGone("vm-1")
+
+    def test_up_of_what_its_rule_keeps_down(self):
+        opened = self.open("bridge=br1,name=vm-1")
+        uid = self.box.users["alice"].uid
+        self.assertEqual(self.refuses(f"{BROKER}.Refused", f"{BROKER}.Up", ifname="vm-1").message,
+                         f"tapferry-helper: bring up vm-1: uid {uid} has no interface of that name, or its rule has up=off")
+        self.assertFalse(opened.link.up)
+
+    def test_release(self):
+        self.open("bridge=br0,name=vm-1,persist=on").close()
+        self.assertIsNotNone(links.get("vm-1"))
+        others = self.refuses(f"{BROKER}.Refused", f"{BROKER}.Release", "bob", ifname="vm-1").message
+        absent = self.refuses(f"{BROKER}.Refused", f"{BROKER}.Release", "bob", ifname="vm-2").message
+        self.assertEqual(others.replace("vm-1", "vm-2"), absent)
+        self.assertIsNotNone(links.get("vm-1"))
+        self.assertEqual(self.client().call(f"{BROKER}.Release", ifname="vm-1"), ({}, []))
+        self.assertIsNone(links.get("vm-1"))
+
+    def test_what_is_no_name(self):
+        for method in ("Up", "Release"):
+            for name in ("", "../x", "a b", "--fd=3", "x" * 900, "\x01", "br0", "lo"):
+                self.refuses(f"{BROKER}.Refused", f"{BROKER}.{method}", ifname=name)
+            for parameters in ({}, {"ifname": 1}, {"net": "bridge=br0"}, {"ifname": "vm-1", "net": "tap"}, {"ifname": "x" * 1025}):
+                self.refuses(f"{SERVICE}.InvalidParameter", f"{BROKER}.{method}", **parameters)
 
 
 class Refusals(BrokerCase):

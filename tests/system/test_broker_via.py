@@ -115,6 +115,27 @@ class Via(BrokerCase, CommandCase):
         done = self.succeeds("probe", "--via=broker", "--net=bridge=br0,queues=2")
         self.assertNotIn("WRONG", done.stdout)
 
+    def test_what_was_granted_is_brought_up_and_released(self):
+        self.box.policy("allow bridge=br0 user=alice name=vm-* persist=on")
+        for wrap, options, is_brokers in (((), (), False), ((), ("--via=broker",), True),
+                                          (("setpriv", "--no-new-privs"), (), True)):
+            with self.subTest(wrap=wrap, options=options):
+                self.succeeds("probe", "--net=bridge=br0,name=vm-1,up=off,persist=on")
+                self.assertFalse(links.get("vm-1").up)
+                for command, gone in (("up", False), ("release", True)):
+                    self.box.syslog.clear()
+                    done = self.box.run([*wrap, self.command, command, "vm-1", *options], "alice")
+                    self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+                    self.assertEqual(links.get("vm-1") is None, gone)
+                    self.assertTrue(gone or links.get("vm-1").up)
+                    self.assertEqual(any("tapferryd[" in str(line) for line in self.box.syslog.lines(at_least=1 + is_brokers)),
+                                     is_brokers)
+                uid = self.box.users["alice"].uid
+                done = self.box.run([*wrap, self.command, "release", "vm-1", *options], "alice")
+                self.assertEqual((done.returncode, done.stderr),
+                                 (1, f"tapferry: release vm-1: tapferry-helper: release vm-1: uid {uid} has no interface of "
+                                     "that name with persist=on\n"))
+
     def test_another_way_is_a_usage_error(self):
         self.fails("run", "--via=owl", "--net=bridge=br0", "--", "x", "{fds}", status=2, says="it is helper, broker or auto")
         self.fails("probe", "--via=broker", "--br=br0", status=2, says="--via=broker goes with --net")

@@ -1,70 +1,26 @@
 # SPDX-License-Identifier: MIT
 """The documents tell the truth: their commands work, their lists are the code's, their links lead somewhere."""
-import fcntl
-import functools
 import glob
 import json
 import os
 import re
 import shutil
-import struct
 import subprocess
 import unittest
 
 import handover
 import links
 import sandbox
+from doc_pages import ROOT, code_blocks, quoted, read, read_file, sources, table_after
 from helper_case import HelperCase, need_helper
 
-ROOT = sandbox.ROOT
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
-SIOCSIFHWADDR = 0x8924  # linux/sockios.h
-FOLDERS = "base|net|helper|broker|vhost|tools|tests|docs|deps"
+FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
 
 
 def setUpModule():
     need_helper()
-
-
-@functools.cache
-def read(path):
-    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-        return file.read()
-
-
-def read_file(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-@functools.cache
-def sources():
-    """All C++ of the programs in one text."""
-    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "broker", "vhost", "tools")
-                     for path in sorted(glob.glob(f"{ROOT}/{folder}/*.[hc]*")))
-
-
-def code_blocks(document, language):
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", read(document), re.M | re.S)
-    return [text for name, text in found if name == language]
-
-
-def quoted(document):
-    """What stands between backticks outside of code blocks."""
-    text = re.sub(r"^```.*?^```", "", read(document), flags=re.M | re.S)
-    return re.findall(r"`([^`\n]+)`", text)
-
-
-def table_after(document, heading):
-    """The first column of the table that follows a heading or a phrase: the words in backticks."""
-    rows = []
-    for line in read(document).split(heading, 1)[1].splitlines():
-        if line.startswith("| `"):
-            rows += re.findall(r"`([^`]+)`", line.split("|")[1])
-        elif rows:
-            return rows
-    return rows
 
 
 class Text(unittest.TestCase):
@@ -199,76 +155,6 @@ class Manuals(unittest.TestCase):
         self.assertEqual(options - {"--help"}, self.options_of("docs/tapferry.1") - {"--help", "--version"})
         for name in ("help", "version"):
             self.assertTrue(re.search(rf"\bFl (Fl |-){name}\b", read("docs/tapferry.1")), name)
-
-
-class Protocol(HelperCase):
-    """PROTOCOL.md, compared with what the helper does."""
-
-    def setUp(self):
-        super().setUp()
-        self.box.policy("allow bridge=br0 user=alice queues=4 guest_mac=52:54:00:* persist=on name=tap12")
-
-    def client(self):
-        blocks = code_blocks("docs/PROTOCOL.md", "python")
-        self.assertEqual(len(blocks), 2, "one for the helper, one for the broker: test_broker.py has that")
-        self.assertLessEqual(len([line for line in blocks[0].splitlines() if line.strip()]), 20)
-        return self.box.write(f"{sandbox.BASE}/bin/client.py", blocks[0])
-
-    def run_client(self, spec):
-        return self.box.run(["/usr/bin/python3", self.client(), self.helper, spec])
-
-    def test_client_in_python_gets_an_interface(self):
-        done = self.run_client("bridge=br0,queues=2")
-        self.assertEqual((done.stderr, done.returncode), ("", 0))
-        self.assertRegex(done.stdout, r"\Atap\d+ fe(:[0-9a-f]{2}){5} \[\d+, \d+\]\n\Z")
-        self.assertEqual(links.taps(), [], "gone with the client")
-
-    def test_client_in_python_is_refused(self):
-        done = self.run_client("bridge=br1")
-        self.assertEqual((done.stdout, done.returncode), ("", 1))
-        self.assertIn("access denied by acl file", done.stderr)
-
-    def test_record_has_the_keys_of_the_table_in_its_order(self):
-        record = self.granted("bridge=br0,queues=2").record
-        self.assertEqual(list(record), table_after("docs/PROTOCOL.md", "The object has exactly these keys"))
-
-    def test_explanation_has_the_keys_of_the_table_in_its_order(self):
-        done = self.box.run([self.helper, "--explain", "--net=bridge=br0"])
-        self.assertEqual(list(json.loads(done.stdout)), table_after("docs/PROTOCOL.md", "## `--explain`"))
-
-    def test_audit_lines_have_the_fields_of_the_page(self):
-        for pattern in re.findall(r"^    (<85>tapferry-helper.*)$", read("docs/PROTOCOL.md"), re.M):
-            shape = re.escape(pattern)
-            for name in ("PID", "UID", "PPID"):
-                shape = re.sub(rf"(?<=[=\[]){name}\b", r"\\d+", shape)
-            shape = re.sub(r'"[^"]*"', '"[^"]+"', shape).replace("ifindex=31", r"ifindex=\d+")
-            with self.subTest(pattern=pattern):
-                self.box.syslog.clear()
-                if "granted" in pattern:
-                    self.granted("bridge=br0")
-                elif "removed" in pattern:
-                    self.remove_locked()
-                elif "released" in pattern:
-                    self.release_persistent()
-                else:
-                    self.refused("bridge=br1")
-                lines = self.box.syslog.lines(at_least=2 if "removed" in pattern or "released" in pattern else 1)
-                self.assertRegex(lines[-1].text, rf"\A{shape}\Z")
-
-    def release_persistent(self):
-        self.granted("bridge=br0,name=tap12,persist=on").close()
-        self.assertEqual(self.box.run([self.helper, "--release=tap12"]).returncode, 0)
-
-    def remove_locked(self):
-        """What a holder does to a locked tap, so that the warden removes it."""
-        got = self.granted("bridge=br0,lock=on,guest_mac=52:54:00:00:00:01")
-        request = struct.pack("16sH6s", got.link.name.encode(), 1, bytes.fromhex("020000000001")).ljust(40, b"\0")
-        fcntl.ioctl(got.fds[0], SIOCSIFHWADDR, request)
-
-    def test_tag_has_the_words_of_the_table(self):
-        words = table_after("docs/PROTOCOL.md", "## The tag")
-        tag = self.granted("bridge=br0").link.alias
-        self.assertEqual(re.sub(r"=\S+", "=", tag).split(), [word for word in words if word != "persist=on"])
 
 
 class Readme(HelperCase):

@@ -56,13 +56,24 @@ TEST(Request, ReleaseGoesAlone) {
   const Result<Request> parsed = parse({"--release", "vm-1"});
   ASSERT_TRUE(parsed.is_ok());
   EXPECT_EQ(parsed.value().action, Action::kRelease);
-  EXPECT_EQ(parsed.value().released, "vm-1");
+  EXPECT_EQ(parsed.value().ifname, "vm-1");
   EXPECT_EQ(parsed.value().spec_text, "release=vm-1");
   for (const char* other :
        {"--net=tap", "--br=br0", "--fd=3", "--use-vnet", "--explain", "--policy=/p", "--release=vm-2", "vm-2"}) {
     EXPECT_TRUE(error_of({"--release=vm-1", other}).starts_with("Usage")) << other;
   }
   EXPECT_LE(parse({"--release=" + std::string(9000, 'x')}).value().spec_text.size(), kMaxSpecLength + 8);
+}
+
+TEST(Request, UpGoesAlone) {
+  const Result<Request> parsed = parse({"--up=vm-1"});
+  ASSERT_TRUE(parsed.is_ok());
+  EXPECT_EQ(parsed.value().action, Action::kBringUp);
+  EXPECT_EQ(parsed.value().ifname, "vm-1");
+  EXPECT_EQ(parsed.value().spec_text, "up=vm-1");
+  for (const char* other : {"--net=tap", "--fd=3", "--explain", "--rules", "--policy=/p", "--release=vm-1", "vm-2"}) {
+    EXPECT_TRUE(error_of({"--up=vm-1", other}).starts_with("Usage")) << other;
+  }
 }
 
 TEST(Request, UsageErrorsBeginWithTheWord) {

@@ -9,7 +9,8 @@ namespace {
 TEST(Tag, PrintsWhatItParses) {
   for (const Tag& tag : {Tag{1000, Kind::kBridge, "br0", 1767225600, false, "policy.conf:12"},
                          Tag{4294967294, Kind::kTap, "", 1, true, "/some where/else.conf:3"},
-                         Tag{0, Kind::kMacvtap, "eth0", 0, false, ""}}) {
+                         Tag{0, Kind::kMacvtap, "eth0", 0, false, ""},
+                         Tag{1000, Kind::kMacvtap, "eth0", 1, false, "policy.conf:1", true}}) {
     EXPECT_EQ(parse_tag(to_string(tag)), tag) << to_string(tag);
   }
 }

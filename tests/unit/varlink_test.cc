@@ -82,7 +82,7 @@ TEST(HandleCall, SendsAnErrandForOpenAndExplain) {
   const Handled open =
       handle_call(call_of(R"({"method":"org.tapferry.Broker.Open","parameters":{"net":"tap"}})"), 1000);
   ASSERT_TRUE(open.errand.has_value());
-  EXPECT_EQ(open.errand->spec, "tap");
+  EXPECT_EQ(open.errand->text, "tap");
   EXPECT_EQ(open.errand->kind, LaunchKind::kOpen);
   const Handled explain =
       handle_call(call_of(R"({"method":"org.tapferry.Broker.Explain","parameters":{"net":"tap"}})"), 1000);

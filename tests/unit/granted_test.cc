@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "helper/release.h"
+#include "helper/granted.h"
 
 #include <gtest/gtest.h>
 
@@ -42,6 +42,22 @@ TEST(Release, WhomAHolderMadeItsOwnerDoesntCount) {
   link.has_carrier = true;
   EXPECT_TRUE(may_release(link, 1000));
   EXPECT_FALSE(may_release(link, 1001));
+}
+
+TEST(BringUp, IsForThoseWhomItWasGranted) {
+  const char* granted = "tapferry uid=1000 kind=macvtap upper=eth0 since=1 rule=policy.conf:1";
+  for (const char* kind : {"tun", "macvtap"}) {
+    EXPECT_TRUE(may_bring_up(tap(granted, kind), 1000)) << kind;
+    EXPECT_FALSE(may_bring_up(tap(granted, kind), 1001)) << kind;
+    EXPECT_FALSE(may_bring_up(tap(granted, kind), 0)) << kind;
+  }
+  for (const char* kind : {"", "bridge", "veth", "macvlan"})
+    EXPECT_FALSE(may_bring_up(tap(granted, kind), 1000)) << kind;
+  for (const char* alias :
+       {"", "x tapferry uid=1000", "tapferry uid=1000 kind=bridge since=1 up=off rule=policy.conf:1"}) {
+    EXPECT_FALSE(may_bring_up(tap(alias), 1000)) << alias;
+  }
+  EXPECT_TRUE(may_bring_up(tap("tapferry uid=1000 kind=bridge since=1 rule=a up=off"), 1000));
 }
 
 }  // namespace
