@@ -26,14 +26,6 @@ constexpr size_t kMaxWords = 4096;
 // A policy of a thousand rules, each with its reason.
 constexpr size_t kMaxExplanation = 256 << 10;
 
-Result<std::pair<Fd, Fd>> text_pipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("make", "a pipe", errno);
-  std::pair<Fd, Fd> pair{Fd(ends[0]), Fd(ends[1])};
-  TRY(set_nonblocking(ends[0], true));
-  return pair;
-}
-
 // As tapferryd knows it (kVerbs in helper/launcher.cc).
 const char* verb_of(LaunchKind kind) {
   switch (kind) {
@@ -43,11 +35,6 @@ const char* verb_of(LaunchKind kind) {
     case LaunchKind::kUp: return "up";
   }
   return "";
-}
-
-std::string without_newline(std::string text) {
-  while (text.ends_with('\n')) text.pop_back();
-  return text;
 }
 
 }  // namespace

@@ -31,20 +31,6 @@ std::string request_of(const AskOptions& options) {
   return "an interface";
 }
 
-Result<std::pair<Fd, Fd>> text_pipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("make", "a pipe", errno);
-  std::pair<Fd, Fd> pair{Fd(ends[0]), Fd(ends[1])};
-  // The reading end only: the other is the child's stderr.
-  TRY(set_nonblocking(ends[0], true));
-  return pair;
-}
-
-std::string without_newline(std::string text) {
-  while (text.ends_with('\n')) text.pop_back();
-  return text;
-}
-
 Error with_how_to_get_a_helper(Error error, const std::string& helper) {
   if (error.code() == ENOENT) {
     return std::move(error).with_hint("`make install' installs it; --helper=PATH or TAPFERRY_HELPER name another");

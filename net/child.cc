@@ -148,6 +148,15 @@ Result<int> run_child(ChildProgram program, std::vector<ChildOutput> outputs, in
   return wait_status;
 }
 
+Result<std::pair<Fd, Fd>> text_pipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("make", "a pipe", errno);
+  std::pair<Fd, Fd> pair{Fd(ends[0]), Fd(ends[1])};
+  // The reading end only: the other is the child's stderr.
+  TRY(set_nonblocking(ends[0], true));
+  return pair;
+}
+
 bool read_text(int fd, size_t limit, std::string* text) {
   char buffer[4096];
   const ssize_t n = retry_on_eintr([&] { return read(fd, buffer, sizeof buffer); });
@@ -155,6 +164,11 @@ bool read_text(int fd, size_t limit, std::string* text) {
   const size_t room = limit - std::min(limit, text->size());
   text->append(buffer, std::min(static_cast<size_t>(n), room));
   return true;
+}
+
+std::string without_newline(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
 }
 
 std::string describe_wait_status(int wait_status) {

@@ -36,8 +36,14 @@ struct ChildOutput {
 // could not be started.
 Result<int> run_child(ChildProgram program, std::vector<ChildOutput> outputs, int timeout_ms);
 
+// A pipe for what a child says: {our end, which is non-blocking, the child's}.
+Result<std::pair<Fd, Fd>> text_pipe();
+
 // Reads what there is of a pipe once and keeps the first `limit` bytes in `text`; false at its end.
 bool read_text(int fd, size_t limit, std::string* text);
+
+// A program's line as a reason.
+std::string without_newline(std::string text);
 
 // "status 3", "signal 9 (Killed)".
 std::string describe_wait_status(int wait_status);

@@ -55,8 +55,8 @@ Result<ListedRule> read_rule(JsonNode* node) {
   rule.text = TRY(text(object, "text"));
   rule.file = TRY(text(object, "file"));
   rule.line = TRY(number(object, "line"));
-  rule.is_allow = TRY(text(object, "verb"))
-  == "allow";
+  const std::string verb = TRY(text(object, "verb"));
+  rule.is_allow = verb == "allow";
   rule.kind = TRY(text(object, "kind"));
   rule.object = TRY(text(object, "object"));
   rule.applies = TRY(boolean(object, "applies"));
