@@ -106,18 +106,6 @@ int dispatch(int argc, char** argv) {
 }
 
 }  // namespace
-
-int fail(const Error& error) {
-  log_error(kProgram, error);
-  return kExitFailed;
-}
-
-int fail_usage(const char* command, const Error& error) {
-  log_error(kProgram, error);
-  log_line(kProgram, "try: tapferry " + std::string(command) + " --help");
-  return kExitUsage;
-}
-
 }  // namespace tapferry
 
 int main(int argc, char** argv) {
