@@ -323,7 +323,7 @@ class Ending(MonitorCase):
                 self.assertEqual(self.watch("lo").end(number), 0)
 
     def test_a_reader_who_goes_ends_it_quietly(self):
-        watch = self.start("lo")
+        watch = self.watch("lo")
         head = self.box.popen([self.command, "monitor", "lo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertIn(b"lo: present", head.stdout.readline())
         head.stdout.close()
