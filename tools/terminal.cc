@@ -12,7 +12,10 @@ namespace {
 
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l";  // alternate screen, no cursor
 constexpr std::string_view kLeave = "\x1b[?25h\x1b[?1049l";
-constexpr std::string_view kHome = "\x1b[H";
+// Between the two a terminal shows what it showed before, so that nobody sees half a screen; one that doesn't know them
+// ignores them.
+constexpr std::string_view kBegin = "\x1b[?2026h\x1b[H";
+constexpr std::string_view kEnd = "\x1b[?2026l";
 constexpr std::string_view kClearRight = "\x1b[K";
 constexpr std::string_view kReverse = "\x1b[7m";
 constexpr std::string_view kPlain = "\x1b[m";
@@ -50,7 +53,7 @@ ScreenSize Terminal::size() const {
 }
 
 Status Terminal::draw(const std::vector<std::string>& lines) {
-  std::string screen(kHome);
+  std::string screen(kBegin);
   for (size_t i = 0; i < lines.size(); ++i) {
     if (i > 0) screen += "\r\n";
     // Before the text: behind a line as wide as the screen it would clear that line's last letter.
@@ -59,6 +62,7 @@ Status Terminal::draw(const std::vector<std::string>& lines) {
     screen += lines[i];
     if (i == 1) screen += kPlain;
   }
+  screen += kEnd;
   return write_all(STDOUT_FILENO, screen, "the terminal");
 }
 

@@ -15,7 +15,8 @@ INCOMPLETE = re.compile(r"(\x1b(\[\??[\d;]*)?|\r+)?\Z")
 
 
 class PtyScreen:
-    """A program on a terminal of COLUMNS by ROWS; `lines` is what is on its screen."""
+    """A program on a terminal of COLUMNS by ROWS; `lines` is what is on its screen, changed by whole screens: between the
+    beginning and the end of a synchronized update (mode 2026) the one before is shown."""
 
     def __init__(self, box, command, user="alice", columns=100, rows=30, **options):
         self.master, self._slave = os.openpty()
@@ -40,6 +41,7 @@ class PtyScreen:
         self._most = (max(columns, self.columns), max(rows, self.rows))
         self.columns, self.rows = columns, rows
         self.lines = []
+        self._drawn = []    # the rows of a screen that hasn't ended
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def modes(self):
@@ -88,19 +90,23 @@ class PtyScreen:
                 self.is_alternate = letter == "h"
             else:
                 self.is_cursor_hidden = letter == "l"
+        elif (argument, letter) == ("?2026", "l"):
+            self.lines = list(self._drawn)
+        elif (argument, letter) == ("?2026", "h"):
+            pass
         elif letter == "H" and argument == "":
             self._row = 0
             self._is_fresh = True
-        elif letter == "K" and self._is_fresh and self._row < len(self.lines):
-            self.lines[self._row] = ""
+        elif letter == "K" and self._is_fresh and self._row < len(self._drawn):
+            self._drawn[self._row] = ""
         elif letter not in "Km":
             raise AssertionError(f"unknown control sequence {argument}{letter}")
 
     def _put(self, text):
         if "\x1b" in text or len(text) > self._most[0] or self._row >= self._most[1]:
             raise AssertionError(f"unknown, or beyond the screen: row {self._row}: {text!r}")
-        self.lines += [""] * (self._row + 1 - len(self.lines))
-        self.lines[self._row] = text if self._is_fresh else self.lines[self._row] + text
+        self._drawn += [""] * (self._row + 1 - len(self._drawn))
+        self._drawn[self._row] = text if self._is_fresh else self._drawn[self._row] + text
         self._is_fresh = False
 
     def ended(self, seconds=20):

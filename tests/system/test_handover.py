@@ -173,6 +173,7 @@ class Interface(HelperCase):
 
     def test_mac_begins_with_fe_so_that_the_bridge_does_not_take_it(self):
         self.box.veth("veth0", "veth1", master="br0")
+        sandbox.ip("link", "set", "veth0", "address", "02:00:00:00:00:01")
         macs = {self.granted("bridge=br0").link.mac for _ in range(4)}
         self.assertEqual(len(macs), 4)
         self.assertEqual({mac[:2] for mac in macs}, {"fe"})
