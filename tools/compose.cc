@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/compose.h"
 
+#include <cstring>
 #include <optional>
 
 #include "base/parse.h"
@@ -105,11 +106,19 @@ std::string device_of(const Nic& nic, const std::string& netdev_id, const std::s
   return device;
 }
 
-bool uses_kvm(std::span<const std::string> command) {
-  for (const std::string& word : command) {
-    if (word.find("kvm") != std::string::npos && word.find("accel=tcg") == std::string::npos) return true;
+// The first accelerator that `command` names: those after it are for where that one doesn't work.
+std::string_view first_accelerator(std::span<const std::string> command) {
+  for (size_t i = 1; i < command.size(); ++i) {
+    std::string_view word = command[i];
+    if (word == "-enable-kvm" || word == "--enable-kvm") return "kvm";
+    const bool is_option = command[i - 1] == "-accel" || command[i - 1] == "--accel";
+    const size_t at = word.find("accel=");
+    if (is_option) return word.substr(0, word.find(','));
+    if (at == std::string_view::npos) continue;
+    word.remove_prefix(at + strlen("accel="));
+    return word.substr(0, word.find_first_of(",:"));
   }
-  return false;
+  return command[0].ends_with("kvm") ? "kvm" : "tcg";
 }
 
 // What -m says, as memory-backend-memfd wants it: there a bare number is bytes, behind -m it is MiB.
@@ -199,7 +208,9 @@ std::vector<std::string> qemu_options(std::span<const Nic> nics) {
   return options;
 }
 
-std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics) {
+std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics,
+                                                 bool has_kvm) {
+  const bool is_emulated = !has_kvm || first_accelerator(command) != "kvm";
   std::vector<std::string> options;
   bool has_memory = false;
   for (const std::string& word : command) has_memory = has_memory || word.find("memory-backend") != std::string::npos;
@@ -213,7 +224,7 @@ std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> co
     const std::string chardev = id + "-socket";
     // QEMU 7.2 without KVM crashes when a vhost-user device has MSI-X vectors (msix_set_vector_notifiers).
     const std::string without_vectors = nic.queues > 1 ? ",mq=on,vectors=0" : ",vectors=0";
-    const std::string device = device_of(nic, id, uses_kvm(command) ? multi_queue(nic.queues) : without_vectors);
+    const std::string device = device_of(nic, id, is_emulated ? without_vectors : multi_queue(nic.queues));
     // It tries again each second when its backend is gone, and the supervisor has a new one there.
     std::string netdev = "vhost-user,id=" + id;
     netdev += ",chardev=" + chardev + ",queues=" + std::to_string(nic.queues);

@@ -54,7 +54,8 @@ bool is_qemu(std::string_view program);
 std::vector<std::string> qemu_options(std::span<const Nic> nics);
 
 // The same over vhost-user, each with its -chardev. `command` is QEMU's own: its guest's memory has to be shared, so unless it
-// names a memory backend one of the size that -m gives is added.
-std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics);
+// names a memory backend one of the size that -m gives is added. `has_kvm`: /dev/kvm can be used, should QEMU be told to.
+std::vector<std::string> qemu_vhost_user_options(std::span<const std::string> command, std::span<const Nic> nics,
+                                                 bool has_kvm);
 
 }  // namespace tapferry

@@ -148,7 +148,8 @@ Result<std::vector<Nic>> ask_for_all(const RunOptions& options) {
 
 std::vector<std::string> added_options(const RunOptions& options, std::span<const Nic> nics) {
   if (has_placeholder(options.command)) return {};
-  return options.way == Way::kVhostUser ? qemu_vhost_user_options(options.command, nics) : qemu_options(nics);
+  if (options.way != Way::kVhostUser) return qemu_options(nics);
+  return qemu_vhost_user_options(options.command, nics, access("/dev/kvm", R_OK | W_OK) == 0);
 }
 
 Status execute(std::vector<std::string> command) {

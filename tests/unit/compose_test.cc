@@ -89,7 +89,7 @@ std::vector<Nic> vhost_user_nics() {
 
 TEST(QemuWithVhostUser, GetsSharedMemoryAndChardevNetdevAndDeviceForEachInterface) {
   EXPECT_EQ(
-      qemu_vhost_user_options(Words{"qemu-system-x86_64", "-enable-kvm", "-m", "512"}, vhost_user_nics()),
+      qemu_vhost_user_options(Words{"qemu-system-x86_64", "-enable-kvm", "-m", "512"}, vhost_user_nics(), true),
       (Words{"-object", "memory-backend-memfd,id=tapferry-memory,share=on,size=512M", "-machine",
              "memory-backend=tapferry-memory", "-chardev", "socket,id=tapferry0-socket,path=/run/x/tap1,reconnect=1",
              "-netdev", "vhost-user,id=tapferry0,chardev=tapferry0-socket,queues=2", "-device",
@@ -103,7 +103,7 @@ TEST(QemuWithVhostUser, HasAsMuchSharedMemoryAsMemory) {
   const auto size = [](const Words& words) {
     Words command = {"qemu-system-x86_64"};
     command.insert(command.end(), words.begin(), words.end());
-    const std::string object = qemu_vhost_user_options(command, vhost_user_nics())[1];
+    const std::string object = qemu_vhost_user_options(command, vhost_user_nics(), true)[1];
     return object.substr(object.rfind('=') + 1);
   };
   EXPECT_EQ(size({}), "128M");
@@ -116,13 +116,27 @@ TEST(QemuWithVhostUser, HasAsMuchSharedMemoryAsMemory) {
 TEST(QemuWithVhostUser, KeepsTheMemoryBackendThatItWasGiven) {
   const Words command = {"qemu-system-x86_64", "-object", "memory-backend-memfd,id=m,size=1G,share=on", "-M",
                          "q35,memory-backend=m"};
-  EXPECT_EQ(qemu_vhost_user_options(command, vhost_user_nics())[0], "-chardev");
+  EXPECT_EQ(qemu_vhost_user_options(command, vhost_user_nics(), true)[0], "-chardev");
 }
 
-TEST(QemuWithVhostUser, HasNoVectorsWithoutKvm) {
-  const Words options = qemu_vhost_user_options(Words{"qemu-system-x86_64", "-accel", "tcg"}, vhost_user_nics());
-  EXPECT_TRUE(options[9].ends_with(",mq=on,vectors=0")) << options[9];
-  EXPECT_TRUE(options.back().ends_with(",vectors=0,host_mtu=9000")) << options.back();
+TEST(QemuWithVhostUser, HasVectorsWithKvmOnly) {
+  const auto has_vectors = [](const Words& words, bool has_kvm = true) {
+    const Words options = qemu_vhost_user_options(words, vhost_user_nics(), has_kvm);
+    EXPECT_EQ(options.back().find(",vectors=0,host_mtu=9000") == std::string::npos,
+              options[9].find(",mq=on,vectors=0") == std::string::npos);
+    return options[9].ends_with(",mq=on,vectors=6");
+  };
+  const std::string qemu = "qemu-system-x86_64";
+  EXPECT_TRUE(has_vectors({qemu, "-enable-kvm"}));
+  EXPECT_TRUE(has_vectors({qemu, "-accel", "kvm,dirty-ring-size=4096", "-accel", "tcg"}));
+  EXPECT_TRUE(has_vectors({qemu, "-machine", "q35,accel=kvm:tcg"}));
+  EXPECT_TRUE(has_vectors({"/usr/bin/qemu-kvm", "-m", "512"}));
+  EXPECT_FALSE(has_vectors({qemu}));
+  EXPECT_FALSE(has_vectors({qemu, "-accel", "tcg"}));
+  EXPECT_FALSE(has_vectors({qemu, "-M", "pc,accel=tcg:kvm", "-drive", "file=/vm/kvm.img"}));
+  EXPECT_FALSE(has_vectors({"qemu-kvm", "-accel", "tcg"}));
+  // Named, and not to be had: the next one is taken.
+  EXPECT_FALSE(has_vectors({qemu, "-accel", "kvm", "-accel", "tcg"}, false));
 }
 
 TEST(Placeholders, OfTheOtherWayAreErrors) {
