@@ -14,9 +14,15 @@ import sandbox
 from doc_pages import ROOT, code_blocks, quoted, read, read_file, sources, table_after
 from helper_case import HelperCase, need_helper
 
-DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
+DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") +
+                   glob.glob(f"{ROOT}/docs/**/*.md", recursive=True))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
 FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
+
+
+def anchor(heading):
+    """The name by which a link finds a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def setUpModule():
@@ -33,8 +39,11 @@ class Text(unittest.TestCase):
                 if re.match(r"[a-z]+:", target):
                     continue
                 found += 1
-                path = os.path.join(ROOT, os.path.dirname(document), target.split("#")[0])
+                file, _, section = target.partition("#")
+                path = os.path.normpath(os.path.join(ROOT, os.path.dirname(document), file)) if file else f"{ROOT}/{document}"
                 self.assertTrue(os.path.exists(path), f"{document}: {target}")
+                if section:
+                    self.assertIn(section, {anchor(line) for line in re.findall(r"(?m)^#+ (.*)$", read_file(path))}, document)
         self.assertGreater(found, 10)
 
     def test_files_that_are_named_exist(self):
