@@ -239,10 +239,12 @@ class Readme(HelperCase):
         self.done("make install")
         self.assertRegex(read_file("/etc/passwd"), r"(?m)^tapferry:[^:]*:\d+:\d+:.*:/usr/sbin/nologin$")
 
-    def test_policy_of_the_section_on_port_security(self):
-        rule, = (line for line in read("README.md").splitlines() if line.startswith("allow bridge=br0 group=kvm lock=on"))
-        self.box.policy(rule.replace("group=kvm ", ""))
-        self.granted("bridge=br0,guest_mac=52:54:00:00:00:01")
+    def test_policy_of_the_page_on_port_security(self):
+        rule, command = code_blocks("docs/howto/port-security.md", "")
+        self.box.policy(rule.strip().replace("group=kvm ", ""))
+        self.granted(re.search(r"--net=(\S+)", command)[1])
+        self.refused("bridge=br0")
+        self.refused_br("br0")
 
     def check_installation(self):
         helper = os.stat("/usr/local/libexec/tapferry-helper")

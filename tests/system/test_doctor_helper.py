@@ -185,7 +185,7 @@ class Selection(MendCase):
 
 
 class FirstInstall(MendCase):
-    """README's install, and then what doctor says until nothing is wrong."""
+    """README's install, and then what doctor says until nothing is wrong, as docs/howto/doctor.md shows it."""
 
     @classmethod
     def setUpClass(cls):
@@ -197,8 +197,8 @@ class FirstInstall(MendCase):
         cls.shim("make", f'#!/bin/sh\nexec /usr/bin/make -o all {f"VARIANT={variant}" if variant else ""} "$@"\n')
 
     def screens(self):
-        """README's: what is typed, and what comes."""
-        with open(f"{sandbox.ROOT}/README.md", encoding="utf-8") as file:
+        """The page's: what is typed, and what comes."""
+        with open(f"{sandbox.ROOT}/docs/howto/doctor.md", encoding="utf-8") as file:
             return re.findall(r"^```text\n\$ tapferry doctor\n(.*?)^```$", file.read(), re.M | re.S)
 
     def doctor_says(self):
@@ -207,7 +207,7 @@ class FirstInstall(MendCase):
         self.assertEqual(done.stderr, "")
         return re.sub(r"(?m)^note: .*\n(    .*\n)*", "", done.stdout)
 
-    def test_screens_of_readme_are_what_it_prints(self):
+    def test_screens_of_its_page_are_what_it_prints(self):
         self.box.no_policy()
         self.shell("sudo make install", cwd=self.tree)
         self.command, self.helper = "/usr/local/bin/tapferry", "/usr/local/libexec/tapferry-helper"

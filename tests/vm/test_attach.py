@@ -10,6 +10,7 @@ import guest
 import links
 import qmp_client
 from attach_case import AttachCase
+from doc_pages import code_blocks
 from one_file import note
 from sandbox import ip
 
@@ -217,6 +218,26 @@ class WhatAKilledAttachLeft(AttachCase):
             yield "waits"
 
         self.assert_ended_well(self.boot("7.2", "", steps()))
+
+
+class Page(AttachCase):
+    """docs/howto/hot-plug.md."""
+
+    def test_commands_work_as_they_stand(self):
+        attach, detach = (line.replace("vm.qmp", self.socket).split()[1:]
+                          for line in code_blocks("docs/howto/hot-plug.md", "")[0].splitlines())
+
+        def steps():
+            for words in ([*attach, f"--helper={self.helper}"], detach):
+                done = self.tapferry(*words)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+                if words is not detach:
+                    yield "ping1"
+            self.assert_nothing_left()
+
+        self.assert_ended_well(self.boot("7.2", self.script, steps(), smp=2), ping1="1/1", queues="2")
+
+    script = OneNic.script
 
 
 class OverAndOver(AttachCase):
