@@ -4,86 +4,35 @@
 #include <algorithm>
 
 #include "base/parse.h"
-#include "tools/json.h"
+#include "tools/json_fields.h"
 
 namespace tapferry {
 namespace {
 
-Error flaw(std::string_view reason) { return Error("read", "the helper's list of rules", reason); }
+constexpr const char* kWhat = "the helper's list of rules";
 
-Result<JsonObject*> object_of(JsonNode* node) {
-  if (node == nullptr || !JSON_NODE_HOLDS_OBJECT(node)) return flaw("something in it is no object");
-  return json_node_get_object(node);
-}
-
-// Null and absent are the empty text.
-Result<std::string> text(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || JSON_NODE_HOLDS_NULL(node)) return std::string();
-  if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) {
-    return flaw(std::string(key) + " is no string");
-  }
-  return std::string(json_node_get_string(node));
-}
-
-Result<int64_t> number(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_INT64) {
-    return flaw(std::string(key) + " is no number");
-  }
-  return static_cast<int64_t>(json_node_get_int(node));
-}
-
-Result<bool> boolean(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN) {
-    return flaw(std::string(key) + " is no boolean");
-  }
-  return json_node_get_boolean(node) != FALSE;
-}
-
-Result<JsonArray*> array(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || !JSON_NODE_HOLDS_ARRAY(node)) return flaw(std::string(key) + " is no array");
-  return json_node_get_array(node);
-}
-
-Result<ListedRule> read_rule(JsonNode* node) {
-  JsonObject* object = TRY(object_of(node));
+Result<ListedRule> read_rule(const JsonFields& fields) {
   ListedRule rule;
-  rule.label = TRY(text(object, "rule"));
-  rule.text = TRY(text(object, "text"));
-  rule.file = TRY(text(object, "file"));
-  rule.line = TRY(number(object, "line"));
-  const std::string verb = TRY(text(object, "verb"));
+  rule.label = TRY(fields.text_or_empty("rule"));
+  rule.text = TRY(fields.text_or_empty("text"));
+  rule.file = TRY(fields.text_or_empty("file"));
+  rule.line = TRY(fields.number("line"));
+  const std::string verb = TRY(fields.text_or_empty("verb"));
   rule.is_allow = verb == "allow";
-  rule.kind = TRY(text(object, "kind"));
-  rule.object = TRY(text(object, "object"));
-  rule.applies = TRY(boolean(object, "applies"));
-  rule.why = TRY(text(object, "why"));
-  rule.new_login = TRY(text(object, "new_login"));
+  rule.kind = TRY(fields.text_or_empty("kind"));
+  rule.object = TRY(fields.text_or_empty("object"));
+  rule.applies = TRY(fields.boolean("applies"));
+  rule.why = TRY(fields.text_or_empty("why"));
+  rule.new_login = TRY(fields.text_or_empty("new_login"));
   return rule;
 }
 
-Status read_error(JsonObject* object, PolicyView* view) {
-  JsonNode* node = json_object_get_member(object, "error");
-  if (node == nullptr || JSON_NODE_HOLDS_NULL(node)) return {};
-  JsonObject* error = TRY(object_of(node));
-  PolicyError found;
-  found.where = TRY(text(error, "where"));
-  found.reason = TRY(text(error, "reason"));
-  found.hint = TRY(text(error, "hint"));
-  view->error = std::move(found);
-  return {};
-}
-
-Result<JsonTree> parse(const std::string& json) {
-  g_autoptr(GError) error = nullptr;
-  if (!g_utf8_validate_len(json.data(), json.size(), nullptr)) return flaw("it isn't UTF-8");
-  JsonNode* root = json_from_string(json.c_str(), &error);
-  if (error != nullptr) return flaw(error->message);
-  if (root == nullptr) return flaw("it is empty");
-  return JsonTree(root);
+Result<PolicyError> read_error(const JsonFields& fields) {
+  PolicyError error;
+  error.where = TRY(fields.text_or_empty("where"));
+  error.reason = TRY(fields.text_or_empty("reason"));
+  error.hint = TRY(fields.text_or_empty("hint"));
+  return error;
 }
 
 }  // namespace
@@ -94,27 +43,17 @@ bool ListedRule::has(std::string_view beginning) const {
 }
 
 Result<PolicyView> read_rules(const std::string& json) {
-  const JsonTree root = TRY(parse(json));
-  JsonObject* object = TRY(object_of(root.get()));
-  const int64_t version = TRY(number(object, "version"));
-  if (version != 1) return flaw("its version is " + std::to_string(version) + ", and this program knows version 1");
+  const JsonTree root = TRY(parse_json(json, kWhat));
+  const JsonFields fields = TRY(JsonFields::of(root.get(), kWhat));
+  TRY(fields.expect_version(1));
   PolicyView view;
-  view.path = TRY(text(object, "policy"));
-  view.user = TRY(text(object, "user"));
-  view.uid = TRY(number(object, "uid"));
-  TRY(read_error(object, &view));
-  JsonArray* rules = TRY(array(object, "rules"));
-  for (guint i = 0; i < json_array_get_length(rules); ++i) {
-    view.rules.push_back(TRY(read_rule(json_array_get_element(rules, i))));
-  }
-  JsonArray* skipped = TRY(array(object, "skipped"));
-  for (guint i = 0; i < json_array_get_length(skipped); ++i) {
-    JsonNode* node = json_array_get_element(skipped, i);
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) {
-      return flaw("skipped holds something else than strings");
-    }
-    view.skipped.emplace_back(json_node_get_string(node));
-  }
+  view.path = TRY(fields.text_or_empty("policy"));
+  view.user = TRY(fields.text_or_empty("user"));
+  view.uid = TRY(fields.number("uid"));
+  const std::optional<JsonFields> error = TRY(fields.object_or_none("error"));
+  if (error) view.error = TRY(read_error(*error));
+  for (const JsonFields& rule : TRY(fields.objects("rules"))) view.rules.push_back(TRY(read_rule(rule)));
+  view.skipped = TRY(fields.texts("skipped"));
   return view;
 }
 

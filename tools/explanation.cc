@@ -4,76 +4,20 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "tools/json.h"
+#include "tools/json_fields.h"
 
 namespace tapferry {
 namespace {
 
-Error flaw(std::string_view reason) { return Error("read", "the helper's explanation", reason); }
+constexpr const char* kWhat = "the helper's explanation";
 
-Result<JsonNode*> member(JsonObject* object, const char* key, GType type) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != type) {
-    return flaw(std::string(key) + " is missing or of another type");
-  }
-  return node;
-}
-
-Result<std::string> text(JsonObject* object, const char* key) {
-  return std::string(json_node_get_string(TRY(member(object, key, G_TYPE_STRING))));
-}
-
-Result<std::string> text_or_null(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node != nullptr && JSON_NODE_HOLDS_NULL(node)) return std::string();
-  return text(object, key);
-}
-
-Result<int64_t> number(JsonObject* object, const char* key) {
-  return static_cast<int64_t>(json_node_get_int(TRY(member(object, key, G_TYPE_INT64))));
-}
-
-Result<JsonArray*> array(JsonObject* object, const char* key) {
-  JsonNode* node = json_object_get_member(object, key);
-  if (node == nullptr || !JSON_NODE_HOLDS_ARRAY(node)) return flaw(std::string(key) + " is no array");
-  return json_node_get_array(node);
-}
-
-Status read_quota(JsonObject* object, Explanation* explanation) {
-  JsonNode* node = json_object_get_member(object, "quota");
-  if (node == nullptr || JSON_NODE_HOLDS_NULL(node)) return {};
-  if (!JSON_NODE_HOLDS_OBJECT(node)) return flaw("quota is no object");
-  JsonObject* quota = json_node_get_object(node);
-  explanation->quota_max = TRY(number(quota, "max"));
-  explanation->quota_key = TRY(text(quota, "key"));
-  return {};
-}
-
-Result<ExplainedRule> read_rule(JsonNode* node) {
-  if (!JSON_NODE_HOLDS_OBJECT(node)) return flaw("a rule is no object");
-  JsonObject* object = json_node_get_object(node);
+Result<ExplainedRule> read_rule(const JsonFields& fields) {
   ExplainedRule rule;
-  rule.rule = TRY(text(object, "rule"));
-  rule.text = TRY(text(object, "text"));
-  rule.outcome = TRY(text(object, "outcome"));
-  rule.why = TRY(text(object, "why"));
+  rule.rule = TRY(fields.text("rule"));
+  rule.text = TRY(fields.text("text"));
+  rule.outcome = TRY(fields.text("outcome"));
+  rule.why = TRY(fields.text("why"));
   return rule;
-}
-
-Status read_lists(JsonObject* object, Explanation* explanation) {
-  JsonArray* rules = TRY(array(object, "rules"));
-  for (guint i = 0; i < json_array_get_length(rules); ++i) {
-    explanation->rules.push_back(TRY(read_rule(json_array_get_element(rules, i))));
-  }
-  JsonArray* skipped = TRY(array(object, "skipped"));
-  for (guint i = 0; i < json_array_get_length(skipped); ++i) {
-    JsonNode* node = json_array_get_element(skipped, i);
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) {
-      return flaw("skipped holds something else than strings");
-    }
-    explanation->skipped.emplace_back(json_node_get_string(node));
-  }
-  return {};
 }
 
 std::string verdict_line(const Explanation& explanation) {
@@ -102,30 +46,26 @@ std::string rule_lines(const std::vector<ExplainedRule>& rules) {
 
 }  // namespace
 
-Result<JsonTree> parse_explanation(const std::string& json) {
-  g_autoptr(GError) error = nullptr;
-  if (!g_utf8_validate_len(json.data(), json.size(), nullptr)) return flaw("it isn't UTF-8");
-  JsonNode* root = json_from_string(json.c_str(), &error);
-  if (error != nullptr) return flaw(error->message);
-  if (root == nullptr) return flaw("it is empty");
-  return JsonTree(root);
-}
+Result<JsonTree> parse_explanation(const std::string& json) { return parse_json(json, kWhat); }
 
 Result<Explanation> read_explanation(JsonNode* root) {
-  if (!JSON_NODE_HOLDS_OBJECT(root)) return flaw("it is no object");
-  JsonObject* object = json_node_get_object(root);
-  const int64_t version = TRY(number(object, "version"));
-  if (version != 1) return flaw("its version is " + std::to_string(version) + ", and this program knows version 1");
+  const JsonFields fields = TRY(JsonFields::of(root, kWhat));
+  TRY(fields.expect_version(1));
   Explanation explanation;
-  explanation.is_allowed = json_node_get_boolean(TRY(member(object, "allowed", G_TYPE_BOOLEAN))) != FALSE;
-  explanation.rule = TRY(text_or_null(object, "rule"));
-  explanation.reason = TRY(text(object, "reason"));
-  explanation.request = TRY(text(object, "request"));
-  explanation.effective = TRY(text_or_null(object, "effective"));
-  explanation.user = TRY(text_or_null(object, "user"));
-  explanation.uid = TRY(number(object, "uid"));
-  TRY(read_quota(object, &explanation));
-  TRY(read_lists(object, &explanation));
+  explanation.is_allowed = TRY(fields.boolean("allowed"));
+  explanation.rule = TRY(fields.text_or_empty("rule"));
+  explanation.reason = TRY(fields.text("reason"));
+  explanation.request = TRY(fields.text("request"));
+  explanation.effective = TRY(fields.text_or_empty("effective"));
+  explanation.user = TRY(fields.text_or_empty("user"));
+  explanation.uid = TRY(fields.number("uid"));
+  const std::optional<JsonFields> quota = TRY(fields.object_or_none("quota"));
+  if (quota) {
+    explanation.quota_max = TRY(quota->number("max"));
+    explanation.quota_key = TRY(quota->text("key"));
+  }
+  for (const JsonFields& rule : TRY(fields.objects("rules"))) explanation.rules.push_back(TRY(read_rule(rule)));
+  explanation.skipped = TRY(fields.texts("skipped"));
   return explanation;
 }
 
