@@ -18,6 +18,7 @@ import links
 
 IPV4, ARP, RARP, VLAN, IPV6, QINQ, LLDP = 0x0800, 0x0806, 0x8035, 0x8100, 0x86dd, 0x88a8, 0x88cc
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+LOCAL_EXPERIMENTAL = 0x88b5  # IEEE 802
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
 MARK = b"tapferry-frame-"
@@ -133,6 +134,18 @@ def received_until(end, frame, seconds=ARRIVES_S):
                 return seen
         elif not select.select([end.fd], [], [], max(0, deadline - time.monotonic()))[0]:
             return seen
+
+
+def cross(got, wire):
+    """Whether a frame of the guest comes out at the interface WIRE, and one from there at the guest."""
+    guest = tap_end(got)
+    with packet_end(wire) as end:
+        for sender, receiver, dst in ((guest, end, BROADCAST), (end, guest, guest.mac)):
+            frame = make(dst, sender.mac, LOCAL_EXPERIMENTAL)
+            sender.send(frame)
+            if frame not in received_until(receiver, frame):
+                return False
+    return True
 
 
 def passes(sender, receiver, frame, after):

@@ -136,4 +136,30 @@ inline std::string frame_text(unsigned number, size_t bytes) {
   return text;
 }
 
+struct EngineCase {
+  const char* name;
+  PairShape shape;
+  EngineKind engine;
+};
+
+// A pair of queues with an engine that moves their frames.
+class EngineTest : public testing::TestWithParam<EngineCase> {
+ protected:
+  EngineTest() : pair_(GetParam().shape) {}
+
+  void SetUp() override {
+    control_ = Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    std::string reason;
+    auto engine =
+        make_engine({.kind = GetParam().engine, .tap_fd = pair_.tap_.get(), .control_fd = control_.get()}, &reason);
+    if (!engine.is_ok() && engine.error().code() == EPERM) GTEST_SKIP() << "kernel: " << engine.error().line();
+    engine_ = std::move(engine).value();
+  }
+
+  PairCase pair_;
+  DeviceQueue queue_;
+  Fd control_;
+  std::unique_ptr<Engine> engine_;
+};
+
 }  // namespace tapferry

@@ -10,23 +10,12 @@
 namespace tapferry {
 namespace {
 
-struct Case {
-  const char* name;
-  PairShape shape;
-  EngineKind engine;
-};
-
-class ReceiverTest : public testing::TestWithParam<Case> {
+class ReceiverTest : public EngineTest {
  protected:
-  ReceiverTest() : pair_(GetParam().shape) { pair_.start(&queue_, pair_.driver_->rx()); }
-
   void SetUp() override {
-    control_ = Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    std::string reason;
-    auto engine =
-        make_engine({.kind = GetParam().engine, .tap_fd = pair_.tap_.get(), .control_fd = control_.get()}, &reason);
-    if (!engine.is_ok() && engine.error().code() == EPERM) GTEST_SKIP() << "kernel: " << engine.error().line();
-    engine_ = std::move(engine).value();
+    EngineTest::SetUp();
+    if (IsSkipped()) return;
+    pair_.start(&queue_, pair_.driver_->rx());
     receiver_ = Receiver::make(engine_.get(), &counters_, nullptr).value();
     receiver_->configure(pair_.rules(), &pair_.memory_, nullptr);
   }
@@ -43,10 +32,6 @@ class ReceiverTest : public testing::TestWithParam<Case> {
   }
   uint64_t drops(Drop why) const { return counters_.drops[static_cast<size_t>(why)].get(); }
 
-  PairCase pair_;
-  DeviceQueue queue_;
-  Fd control_;
-  std::unique_ptr<Engine> engine_;
   QueueCounters counters_;
   std::unique_ptr<Receiver> receiver_;
 };
@@ -269,14 +254,14 @@ constexpr PairShape kPacked = {.is_packed = true};
 constexpr PairShape kPackedInOrder = {.is_packed = true, .is_in_order = true};
 constexpr PairShape kSmallRing = {.ring_size = 64};
 
-const auto kMerging =
-    testing::Values(Case{"split_uring", kSplit, EngineKind::kUring}, Case{"split_epoll", kSplit, EngineKind::kEpoll},
-                    Case{"packed_uring", kPacked, EngineKind::kUring},
-                    Case{"packed_in_order_epoll", kPackedInOrder, EngineKind::kEpoll},
-                    Case{"small_ring_uring", kSmallRing, EngineKind::kUring});
-const auto kPlainOnes =
-    testing::Values(Case{"old_uring", kOld, EngineKind::kUring}, Case{"plain_uring", kPlain, EngineKind::kUring},
-                    Case{"plain_epoll", kPlain, EngineKind::kEpoll});
+const auto kMerging = testing::Values(EngineCase{"split_uring", kSplit, EngineKind::kUring},
+                                      EngineCase{"split_epoll", kSplit, EngineKind::kEpoll},
+                                      EngineCase{"packed_uring", kPacked, EngineKind::kUring},
+                                      EngineCase{"packed_in_order_epoll", kPackedInOrder, EngineKind::kEpoll},
+                                      EngineCase{"small_ring_uring", kSmallRing, EngineKind::kUring});
+const auto kPlainOnes = testing::Values(EngineCase{"old_uring", kOld, EngineKind::kUring},
+                                        EngineCase{"plain_uring", kPlain, EngineKind::kUring},
+                                        EngineCase{"plain_epoll", kPlain, EngineKind::kEpoll});
 const auto name_of = [](const auto& info) { return info.param.name; };
 
 INSTANTIATE_TEST_SUITE_P(Merging, ReceiverTest, kMerging, name_of);

@@ -8,23 +8,12 @@
 namespace tapferry {
 namespace {
 
-struct Case {
-  const char* name;
-  PairShape shape;
-  EngineKind engine;
-};
-
-class SenderTest : public testing::TestWithParam<Case> {
+class SenderTest : public EngineTest {
  protected:
-  SenderTest() : pair_(GetParam().shape) { pair_.start(&queue_, pair_.driver_->tx()); }
-
   void SetUp() override {
-    control_ = Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    std::string reason;
-    auto engine =
-        make_engine({.kind = GetParam().engine, .tap_fd = pair_.tap_.get(), .control_fd = control_.get()}, &reason);
-    if (!engine.is_ok() && engine.error().code() == EPERM) GTEST_SKIP() << "kernel: " << engine.error().line();
-    engine_ = std::move(engine).value();
+    EngineTest::SetUp();
+    if (IsSkipped()) return;
+    pair_.start(&queue_, pair_.driver_->tx());
     sender_ = std::make_unique<Sender>(engine_.get(), &counters_, nullptr);
     sender_->configure(pair_.rules());
   }
@@ -44,10 +33,6 @@ class SenderTest : public testing::TestWithParam<Case> {
     return eventfd_read(queue_.call.get(), &value) == 0;
   }
 
-  PairCase pair_;
-  DeviceQueue queue_;
-  Fd control_;
-  std::unique_ptr<Engine> engine_;
   PairCounters counters_;
   std::unique_ptr<Sender> sender_;
 };
@@ -175,11 +160,13 @@ TEST_P(SenderTest, TapThatIsGoneStopsIt) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, SenderTest,
-    testing::Values(
-        Case{"split_uring", {}, EngineKind::kUring}, Case{"split_epoll", {}, EngineKind::kEpoll},
-        Case{"packed_uring", {.is_packed = true}, EngineKind::kUring},
-        Case{"packed_in_order_epoll", {.is_packed = true, .is_in_order = true}, EngineKind::kEpoll},
-        Case{"old_uring", {.has_event_idx = false, .is_mergeable = false, .header_bytes = 10}, EngineKind::kUring}),
+    testing::Values(EngineCase{"split_uring", {}, EngineKind::kUring},
+                    EngineCase{"split_epoll", {}, EngineKind::kEpoll},
+                    EngineCase{"packed_uring", {.is_packed = true}, EngineKind::kUring},
+                    EngineCase{"packed_in_order_epoll", {.is_packed = true, .is_in_order = true}, EngineKind::kEpoll},
+                    EngineCase{"old_uring",
+                               {.has_event_idx = false, .is_mergeable = false, .header_bytes = 10},
+                               EngineKind::kUring}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

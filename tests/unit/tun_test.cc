@@ -8,35 +8,21 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
-#include <sched.h>
 #include <set>
-#include <thread>
 
 #include "base/syscall.h"
 #include "net/link.h"
+#include "tests/unit/own_network.h"
 
 namespace tapferry {
 namespace {
 
-// In a thread, which alone is in the new namespace and takes it along when it ends.
-void in_network_namespace(const std::function<void()>& test) {
-  std::string why_not;
-  std::thread([&] {
-    if (unshare(CLONE_NEWNET) != 0) {
-      why_not = "a network namespace of its own needs root";
-    } else if (!open_file("/dev/net/tun", O_RDWR).is_ok()) {
-      why_not = "/dev/net/tun can't be opened";
-    } else {
-      test();
-    }
-  }).join();
-  if (!why_not.empty()) GTEST_SKIP() << why_not;
-}
+using test::in_own_network;
 
 Fd tun_node() { return open_file("/dev/net/tun", O_RDWR | O_NONBLOCK).value(); }
 
 TEST(Tap, IsMadeAsAskedAndGoesWithItsDescriptor) {
-  in_network_namespace([] {
+  in_own_network([] {
     Fd fd = tun_node();
     EXPECT_EQ(create_tap(fd.get(), "tap7", {.multi_queue = false, .vnet_hdr = true}).value(), "tap7");
     const TapQueue queue = describe_tap_queue(fd.get()).value();
@@ -51,7 +37,7 @@ TEST(Tap, IsMadeAsAskedAndGoesWithItsDescriptor) {
 }
 
 TEST(Tap, NameMayBeAPattern) {
-  in_network_namespace([] {
+  in_own_network([] {
     const Fd first = tun_node();
     const Fd second = tun_node();
     EXPECT_EQ(create_tap(first.get(), "vm%d", {}).value(), "vm0");
@@ -60,7 +46,7 @@ TEST(Tap, NameMayBeAPattern) {
 }
 
 TEST(Tap, NameThatIsTakenIsNotAttachedTo) {
-  in_network_namespace([] {
+  in_own_network([] {
     const Fd first = tun_node();
     const Fd second = tun_node();
     ASSERT_TRUE(create_tap(first.get(), "tap7", {.multi_queue = true}).is_ok());
@@ -70,7 +56,7 @@ TEST(Tap, NameThatIsTakenIsNotAttachedTo) {
 }
 
 TEST(Tap, NameThatIsTooLongIsNotCut) {
-  in_network_namespace([] {
+  in_own_network([] {
     const Fd fd = tun_node();
     EXPECT_EQ(create_tap(fd.get(), std::string(16, 'x'), {}).error().code(), ENAMETOOLONG);
     EXPECT_EQ(attach_tap(fd.get(), std::string(16, 'x'), {}).error().code(), ENAMETOOLONG);
@@ -78,7 +64,7 @@ TEST(Tap, NameThatIsTooLongIsNotCut) {
 }
 
 TEST(Tap, HeaderOwnerAndPersistenceCanBeSet) {
-  in_network_namespace([] {
+  in_own_network([] {
     const Fd fd = tun_node();
     ASSERT_TRUE(create_tap(fd.get(), "tap7", {.vnet_hdr = true}).is_ok());
     ASSERT_TRUE(set_vnet_hdr_sz(fd.get(), 12).is_ok());
@@ -94,7 +80,7 @@ TEST(Tap, HeaderOwnerAndPersistenceCanBeSet) {
 }
 
 TEST(Tap, OffloadsAreProbed) {
-  in_network_namespace([] {
+  in_own_network([] {
     const Fd fd = tun_node();
     ASSERT_TRUE(create_tap(fd.get(), "tap7", {.vnet_hdr = true}).is_ok());
     EXPECT_TRUE(accepts_offloads(fd.get(), TUN_F_CSUM | TUN_F_TSO4));
@@ -104,7 +90,7 @@ TEST(Tap, OffloadsAreProbed) {
 }
 
 TEST(Tap, DescriptorsWithoutOneSaySo) {
-  in_network_namespace([] { EXPECT_EQ(describe_tap_queue(tun_node().get()).error().code(), EBADFD); });
+  in_own_network([] { EXPECT_EQ(describe_tap_queue(tun_node().get()).error().code(), EBADFD); });
   EXPECT_EQ(describe_tap_queue(open_file("/dev/null", O_RDWR).value().get()).error().code(), ENOTTY);
 }
 
