@@ -180,9 +180,14 @@ def program_files(program: str) -> dict[str, bytes]:
     return {path.lstrip("/"): pathlib.Path(path).read_bytes() for path in paths}
 
 
+# What an emulated processor pays for at every memory access or system call, and no guest here needs: page tables of five
+# levels, and protections that change on the way into the kernel. Without them it uses a third less time.
+CPU = "max,la57=off,smap=off,smep=off,umip=off,pku=off"
+
+
 def machine(smp: int, memory_mb: int) -> list[str]:
     """Without -nodefaults QEMU would add a NIC and a disc drive of its own, without tcg it would look for /dev/kvm."""
-    return ["-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", str(smp),
+    return ["-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg", "-cpu", CPU, "-smp", str(smp),
             "-m", str(memory_mb), "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
 
 
