@@ -13,9 +13,11 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd_pass.h"
@@ -213,7 +215,11 @@ std::optional<std::string> why_setuid_cannot_work(const std::string& helper) {
   if (statvfs(helper.c_str(), &file_system) == 0 && (file_system.f_flag & ST_NOSUID)) {
     return helper + " is on a file system that is mounted nosuid";
   }
-  if (access(helper.c_str(), F_OK) != 0 && errno == ENOENT) return helper + " isn't there";
+  struct stat file;
+  if (stat(helper.c_str(), &file) != 0) return errno == ENOENT ? std::optional(helper + " isn't there") : std::nullopt;
+  // As `--with-privilege=broker' installs it.
+  if ((file.st_mode & S_ISUID) == 0 && getxattr(helper.c_str(), "security.capability", nullptr, 0) < 0)
+    return helper + " has neither the setuid bit nor capabilities";
   return std::nullopt;
 }
 
