@@ -39,6 +39,7 @@ targets   = $(foreach pair,$1,$(DESTDIR)$(call target_of,$(pair)))
 
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
   -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
+put      = $(fill_in) $1 | (set -x; install -D -m 644 /dev/stdin $2)
 
 # ---- Install -------------------------------------------------------------------------------------
 # setuid bit and capabilities are root's to give: for anybody else the helper comes without, and what it lacks is said.
@@ -72,11 +73,9 @@ install: check-privilege all
 	else set -x; install -D $(STRIP) -m 755 $(B)/tapferry-helper $(DESTDIR)$(helper_path); set +x; \
 	  echo 'not root: $(DESTDIR)$(helper_path) still needs: chown root:$(or $(helper_group),root), then chmod $(helper_mode)$(if \
 	    $(give_caps),$(,) then $(give_caps))'; fi
-	@set -e; for pair in $(INSTALLED_TEXTS); do $(fill_in) "$${pair%%:*}" >$(B)/page; \
-	  (set -x; install -D -m 644 $(B)/page "$(DESTDIR)$${pair#*:}"); done
+	@set -e; for pair in $(INSTALLED_TEXTS); do $(call put,"$${pair%%:*}","$(DESTDIR)$${pair#*:}"); done
 	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
-	else $(fill_in) $(S)/docs/policy.conf >$(B)/page && \
-	  (set -x; install -D -m 644 $(B)/page $(DESTDIR)$(policy_path)); fi
+	else $(call put,$(S)/docs/policy.conf,$(DESTDIR)$(policy_path)); fi
 	@if $(is_live); then for user in $(system_users); do \
 	  getent passwd $$user >/dev/null || (set -x; $(add_user) $$user) || exit 1; done; fi
 	@if $(is_live); then $(reload_units); $(call each_profile,apparmor_parser -r -W); fi
@@ -96,8 +95,8 @@ uninstall:
 	  PATH="$(bindir):$$PATH" sh $(S)/debian/tapferry-helper.prerm remove; $(call each_profile,apparmor_parser -R); fi
 	rm -f $(call targets,$(INSTALLED_PROGRAMS)) $(DESTDIR)$(helper_path)
 	rm -f $(call targets,$(INSTALLED_TEXTS)) $(DESTDIR)$(bash_completions)/tapferry $(DESTDIR)$(zsh_completions)/_tapferry
-	@if [ -e $(DESTDIR)$(policy_path) ]; then mkdir -p $(B) && $(fill_in) $(S)/docs/policy.conf >$(B)/page && \
-	  if cmp -s $(B)/page $(DESTDIR)$(policy_path); then (set -x; rm $(DESTDIR)$(policy_path)); \
+	@if [ -e $(DESTDIR)$(policy_path) ]; then \
+	  if $(fill_in) $(S)/docs/policy.conf | cmp -s - $(DESTDIR)$(policy_path); then (set -x; rm $(DESTDIR)$(policy_path)); \
 	  else echo '$(DESTDIR)$(policy_path) was changed, and stays'; fi; fi
 	@for folder in $(addprefix $(DESTDIR),$(OWN_FOLDERS)); do \
 	  if [ -d $$folder ]; then rmdir --ignore-fail-on-non-empty $$folder; fi; done
