@@ -324,13 +324,14 @@ do-lint: lint-tree lint-format lint-shell lint-manual $(LINTED:%.cc=$(B)/lint/%.
 lint-tree:
 	$(call say,LINT,include arrows and words)
 	@$(S)/tests/lint/tree $(S)
+	@$(S)/tests/lint/news $(S)
 lint-format:
 	$(call say,LINT,format)
 	@clang-format --dry-run -Werror $(CODE) 2>$(B)/format.out || \
 	  { sed -n 's/:.*error:.*//p' $(B)/format.out | sort | uniq -c; echo 'mended by: make format'; exit 1; }
 lint-shell:
 	$(call say,LINT,shell)
-	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps tests)
+	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps packaging tests) debian/*.p*rm
 lint-manual:
 	$(call say,LINT,manual)
 	@$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))

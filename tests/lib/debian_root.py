@@ -28,6 +28,7 @@ QEMU = "/opt/qemu-system-x86_64"
 _OUTSIDE_LIBRARIES = ":".join(f"/outside{path}" for path in (
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu/pulseaudio",
     "/usr/lib/x86_64-linux-gnu/ceph"))
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NUMBER = iter(range(100))
 
 
@@ -68,7 +69,7 @@ class DebianRoot:
     def words(self, command, user="root"):
         """The argument list that runs COMMAND (another one) in there as USER."""
         uid, gid = (self.id_of(user) if user != "root" else (0, 0))
-        return ["chroot", f"--userspec={uid}:{gid}", f"--groups={gid}", self.path, *command]
+        return ["chroot", f"--userspec={uid}:{gid}", f"--groups={gid}", self.path, "env", _PATH, *command]
 
     def id_of(self, user):
         """(uid, gid) in its /etc/passwd; None when there is no such user."""
@@ -76,8 +77,8 @@ class DebianRoot:
         return (int(found[1]), int(found[2])) if found else None
 
     def run(self, script, user="root", timeout=120):
-        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                       "HOME": "/root" if user == "root" else f"/home/{user}", "DEBIAN_FRONTEND": "noninteractive"}
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
+                       "HOME": "/root" if user == "root" else f"/home/{user}"}
         return subprocess.run(self.words(["/bin/sh", "-e", "-c", script], user), env=environment, cwd="/",
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
 

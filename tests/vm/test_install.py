@@ -116,7 +116,7 @@ class Packages(InstallCase):
             self.assertIsNotNone(self.root.id_of(user), user)
         self.assertIn("enabled", self.root.done("deb-systemd-helper is-enabled tapferryd.socket && echo enabled; "
                                                 "systemctl is-enabled tapferryd.socket"))
-        self.root.done("systemd-analyze verify tapferryd.socket tapferryd.service")
+        self.root.done("systemd-analyze verify --man=no tapferryd.socket tapferryd.service")
         network = self.check_first_minutes("/usr/libexec/tapferry-helper")
         self.check_reached(self.root.boot(self.stage, PING, network))
         self.root.done("tapferry-vhost --print-capabilities", USER)
