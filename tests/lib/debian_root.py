@@ -28,6 +28,12 @@ QEMU = "/opt/qemu-system-x86_64"
 _OUTSIDE_LIBRARIES = ":".join(f"/outside{path}" for path in (
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu/pulseaudio",
     "/usr/lib/x86_64-linux-gnu/ceph"))
+# The outside's QEMU with the outside's libraries, which what it starts doesn't get.
+_QEMU_SCRIPT = f"""#!/bin/sh
+export QEMU_MODULE_DIR=/outside/usr/lib/x86_64-linux-gnu/qemu
+exec /outside/lib64/ld-linux-x86-64.so.2 --library-path {_OUTSIDE_LIBRARIES} \\
+  /outside/usr/bin/qemu-system-x86_64 -L /outside/usr/share/qemu -L /outside/usr/share/seabios "$@"
+"""
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NUMBER = iter(range(100))
 
@@ -52,9 +58,7 @@ class DebianRoot:
         self._bind("/", "/outside")
         self._bind(sandbox.ROOT, sandbox.ROOT)
         self._bind(sandbox.BUILD, sandbox.BUILD)
-        self.write(QEMU, f'#!/bin/sh\nexec /outside/lib64/ld-linux-x86-64.so.2 --library-path {_OUTSIDE_LIBRARIES} \\\n'
-                   '  /outside/usr/bin/qemu-system-x86_64 -L /outside/usr/share/qemu -L /outside/usr/share/seabios "$@"\n',
-                   0o755)
+        self.write(QEMU, _QEMU_SCRIPT, 0o755)
         self.done(f"useradd --create-home --shell /bin/sh {USER}; rm -f /etc/*-")
         # Guests' files are where they are outside, too.
         os.makedirs(f"{sandbox.BASE}/guest", 0o755, exist_ok=True)

@@ -16,7 +16,7 @@ from helper_case import HelperCase, need_helper
 
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
-FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
+FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps|packaging|debian"
 
 
 def setUpModule():
@@ -105,7 +105,7 @@ class Text(unittest.TestCase):
             word = target.removeprefix("check-")
             with self.subTest(target=target):
                 rule = rf"(?m)^({target}:|(DRIVEN|PLAIN|CHECKED) .*\b{word}\b)"
-                self.assertTrue(re.search(rule, read("Makefile")), target)
+                self.assertTrue(re.search(rule, read("Makefile") + read("install.mk")), target)
 
     def test_ci_runs_readmes_test_command_without_skips(self):
         self.assertIn("    sudo make check\n", read("README.md"))

@@ -44,7 +44,8 @@ class InstallCase(VmCase):
         """Refused as it comes; with one line of policy a guest of an unprivileged user reaches the host."""
         self.assertIn("access denied", self.root.run(f"{ASK} 2>&1", USER).stdout, "the policy allows nothing as it comes")
         self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
-        outcome = self.root.boot(self.stage, PING, [], prefix=["tapferry", "run", "--net=bridge=br0", "--"])
+        outcome = self.root.boot(self.stage, PING, ["-global", "virtio-net-pci.romfile="],
+                                 prefix=["tapferry", "run", "--net=bridge=br0", "--"])
         self.check_reached(outcome)
         network = ["-netdev", f"bridge,id=n0,br=br0,helper={helper}", *guest.virtio_nic("n0")]
         return network
