@@ -29,17 +29,22 @@ INSTALLED_TEXTS = \
   $(foreach user,tapferry tapferry-broker,$(call place,$(S)/docs/sysusers/$(user).conf,$(sysusersdir))) \
   $(foreach unit,tapferryd.service tapferryd.socket,$(call place,$(S)/docs/systemd/$(unit),$(systemdsystemunitdir))) \
   $(foreach profile,tapferryd tapferry-vhost,$(call place,$(S)/docs/apparmor/$(profile),$(apparmordir))) \
-  $(if $(wildcard $(B)/completion/tapferry.bash), \
-    $(call place,$(B)/completion/tapferry.bash,$(bash_completions),tapferry)) \
-  $(if $(wildcard $(B)/completion/_tapferry),$(call place,$(B)/completion/_tapferry,$(zsh_completions)))
+  $(foreach file,$(filter %.bash,$(COMPLETIONS)),$(call place,$(file),$(bash_completions),tapferry)) \
+  $(foreach file,$(filter-out %.bash,$(COMPLETIONS)),$(call place,$(file),$(zsh_completions))) \
+  $(if $(SHARED),$(S)/lib/tapferry.h:$(includedir)/tapferry.h $(S)/lib/tapferry.pc.in:$(libdir)/pkgconfig/tapferry.pc)
+INSTALLED_LIBRARIES = $(foreach library,$(SHARED),$(call place,$(library),$(libdir)))
+# What a link says, and where it lies: other names of the same completion, and what linkers look for.
+INSTALLED_LINKS = \
+  $(if $(COMPLETIONS),$(foreach name,tapferry-helper tapferry-vhost tapferryd,tapferry:$(bash_completions)/$(name))) \
+  $(foreach library,$(notdir $(SHARED)),$(library):$(libdir)/$(basename $(library)))
+INSTALLED = $(INSTALLED_PROGRAMS) $(INSTALLED_LIBRARIES) $(INSTALLED_TEXTS) $(INSTALLED_LINKS)
 
-source_of = $(word 1,$(subst :, ,$1))
-target_of = $(word 2,$(subst :, ,$1))
-targets   = $(foreach pair,$1,$(DESTDIR)$(call target_of,$(pair)))
+targets = $(foreach pair,$1,$(DESTDIR)$(word 2,$(subst :, ,$(pair))))
 
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
-  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
-put      = $(fill_in) $1 | (set -x; install -D -m 644 /dev/stdin $2)
+  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g' \
+  -e 's|@prefix@|$(prefix)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g'
+put      = text=$$($(fill_in) $1) && printf '%s\n' "$$text" | (set -x; install -D -m 644 /dev/stdin $2)
 
 # ---- Install -------------------------------------------------------------------------------------
 # setuid bit and capabilities are root's to give: for anybody else the helper comes without, and what it lacks is said.
@@ -67,6 +72,8 @@ check-privilege:
 install: check-privilege all
 	@set -e; for pair in $(INSTALLED_PROGRAMS); do \
 	  (set -x; install -D $(STRIP) -m 755 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"); done
+	@set -e; for pair in $(INSTALLED_LIBRARIES); do \
+	  (set -x; install -D $(STRIP) -m 644 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"); done
 	@if [ "$$(id -u)" = 0 ]; then set -x; \
 	  install -D $(STRIP) -o root -g $(or $(helper_group),root) -m $(helper_mode) $(B)/tapferry-helper $(DESTDIR)$(helper_path) \
 	  $(if $(give_caps),&& $(give_caps)); \
@@ -74,18 +81,20 @@ install: check-privilege all
 	  echo 'not root: $(DESTDIR)$(helper_path) still needs: chown root:$(or $(helper_group),root), then chmod $(helper_mode)$(if \
 	    $(give_caps),$(,) then $(give_caps))'; fi
 	@set -e; for pair in $(INSTALLED_TEXTS); do $(call put,"$${pair%%:*}","$(DESTDIR)$${pair#*:}"); done
+	@set -e; for pair in $(INSTALLED_LINKS); do (set -x; ln -sf "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"); done
 	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
 	else $(call put,$(S)/docs/policy.conf,$(DESTDIR)$(policy_path)); fi
 	@if $(is_live); then for user in $(system_users); do \
 	  getent passwd $$user >/dev/null || (set -x; $(add_user) $$user) || exit 1; done; fi
-	@if $(is_live); then $(reload_units); $(call each_profile,apparmor_parser -r -W); fi
+	@if $(is_live); then $(if $(SHARED),ldconfig;) $(reload_units); $(call each_profile,apparmor_parser -r -W); fi
 
 # ---- Uninstall -----------------------------------------------------------------------------------
 # Folders that come with us where nobody else has any; they go when nothing is in them any more.
 OWN_FOLDERS = $(sysconfdir)/tapferry/policy.d $(sysconfdir)/tapferry $(libexecdir) $(backends) $(datadir)/qemu \
   $(bash_completions) $(datadir)/bash-completion $(zsh_completions) $(datadir)/zsh \
-  $(systemdsystemunitdir) $(sysusersdir) $(if $(systemdsystemunitdir),$(patsubst %/system,%,$(systemdsystemunitdir))) \
-  $(if $(apparmordir),$(apparmordir)/local) $(apparmordir) $(sort $(foreach page,$(MANUALS),$(mandir)/man$(subst .,,$(suffix $(page)))))
+  $(systemdsystemunitdir) $(patsubst %/system,%,$(systemdsystemunitdir)) $(sysusersdir) \
+  $(if $(apparmordir),$(apparmordir)/local) $(apparmordir) \
+  $(sort $(foreach page,$(MANUALS),$(mandir)/man$(subst .,,$(suffix $(page)))))
 
 # What runs is ended first, by the scripts that the Debian packages have for it; interfaces of running VMs stay theirs.
 # A policy that somebody changed stays: it is the administrator's.
@@ -93,14 +102,14 @@ uninstall:
 	@if $(is_live); then \
 	  if [ -d /run/systemd/system ]; then systemctl disable --now tapferryd.socket; systemctl stop tapferryd.service; fi; \
 	  PATH="$(bindir):$$PATH" sh $(S)/debian/tapferry-helper.prerm remove; $(call each_profile,apparmor_parser -R); fi
-	rm -f $(call targets,$(INSTALLED_PROGRAMS)) $(DESTDIR)$(helper_path)
-	rm -f $(call targets,$(INSTALLED_TEXTS)) $(DESTDIR)$(bash_completions)/tapferry $(DESTDIR)$(zsh_completions)/_tapferry
+	rm -f $(call targets,$(INSTALLED)) $(DESTDIR)$(helper_path)
 	@if [ -e $(DESTDIR)$(policy_path) ]; then \
 	  if $(fill_in) $(S)/docs/policy.conf | cmp -s - $(DESTDIR)$(policy_path); then (set -x; rm $(DESTDIR)$(policy_path)); \
 	  else echo '$(DESTDIR)$(policy_path) was changed, and stays'; fi; fi
 	@for folder in $(addprefix $(DESTDIR),$(OWN_FOLDERS)); do \
 	  if [ -d $$folder ]; then rmdir --ignore-fail-on-non-empty $$folder; fi; done
-	@if $(is_live); then $(reload_units); sh $(S)/debian/tapferryd.postrm purge; sh $(S)/debian/tapferry-helper.postrm purge; fi
+	@if $(is_live); then $(if $(SHARED),ldconfig;) $(reload_units); \
+	  sh $(S)/debian/tapferryd.postrm purge; sh $(S)/debian/tapferry-helper.postrm purge; fi
 
 # ---- Release -------------------------------------------------------------------------------------
 RELEASE := tapferry-$(VERSION)

@@ -21,9 +21,8 @@ import sandbox
 
 USER = "alice"
 # What package management and the C library keep for themselves.
-VOLATILE = re.compile(r"^/(proc|sys|dev|tmp|outside|debs|var/(lib/(dpkg|apt)|cache|log)|root"
-                      rf"|etc/(passwd-|group-|shadow-|gshadow-|ld\.so\.cache|\.pwd\.lock|\.updated)|{sandbox.BASE[1:]}"
-                      r"|var/\.updated)(/|$)")
+VOLATILE = re.compile(r"^/(proc|sys|dev|tmp|root|outside|debs|run/systemd|var/(lib/(dpkg|apt)|cache|log)"
+                      rf"|etc/(passwd-|group-|shadow-|gshadow-|ld\.so\.cache|\.pwd\.lock)|{sandbox.BASE[1:]})(/|$)")
 QEMU = "/opt/qemu-system-x86_64"
 _OUTSIDE_LIBRARIES = ":".join(f"/outside{path}" for path in (
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu/pulseaudio",

@@ -60,7 +60,9 @@ class InstallCase(VmCase):
         self.assertIn("vm-1", [link.name for link in links.taps()])
 
     def check_nothing_is_left(self):
-        self.assertEqual(self.root.changes(self.before), [])
+        # debhelper's own script removes that one when it is empty, whoever made it.
+        self.assertEqual([change for change in self.root.changes(self.before) if change != "removed /etc/apparmor.d/disable"],
+                         [])
         for user in ("tapferry", "tapferry-broker"):
             self.assertIsNone(self.root.id_of(user), user)
         self.assertEqual([link.name for link in links.all_links() if link.name not in ("lo", "br0")], [])
