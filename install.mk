@@ -30,20 +30,16 @@ INSTALLED_TEXTS = \
   $(foreach unit,tapferryd.service tapferryd.socket,$(call place,$(S)/docs/systemd/$(unit),$(systemdsystemunitdir))) \
   $(foreach profile,tapferryd tapferry-vhost,$(call place,$(S)/docs/apparmor/$(profile),$(apparmordir))) \
   $(foreach file,$(filter %.bash,$(COMPLETIONS)),$(call place,$(file),$(bash_completions),tapferry)) \
-  $(foreach file,$(filter-out %.bash,$(COMPLETIONS)),$(call place,$(file),$(zsh_completions))) \
-  $(if $(SHARED),$(S)/lib/tapferry.h:$(includedir)/tapferry.h $(S)/lib/tapferry.pc.in:$(libdir)/pkgconfig/tapferry.pc)
-INSTALLED_LIBRARIES = $(foreach library,$(SHARED),$(call place,$(library),$(libdir)))
-# What a link says, and where it lies: other names of the same completion, and what linkers look for.
+  $(foreach file,$(filter-out %.bash,$(COMPLETIONS)),$(call place,$(file),$(zsh_completions)))
+# What a link says, and where it lies: bash-completion looks for a file with the command's name.
 INSTALLED_LINKS = \
-  $(if $(COMPLETIONS),$(foreach name,tapferry-helper tapferry-vhost tapferryd,tapferry:$(bash_completions)/$(name))) \
-  $(foreach library,$(notdir $(SHARED)),$(library):$(libdir)/$(basename $(library)))
-INSTALLED = $(INSTALLED_PROGRAMS) $(INSTALLED_LIBRARIES) $(INSTALLED_TEXTS) $(INSTALLED_LINKS)
+  $(if $(COMPLETIONS),$(foreach name,tapferry-helper tapferry-vhost tapferryd,tapferry:$(bash_completions)/$(name)))
+INSTALLED = $(INSTALLED_PROGRAMS) $(INSTALLED_TEXTS) $(INSTALLED_LINKS)
 
 targets = $(foreach pair,$1,$(DESTDIR)$(word 2,$(subst :, ,$(pair))))
 
 fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
-  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g' \
-  -e 's|@prefix@|$(prefix)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g'
+  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
 put      = text=$$($(fill_in) $1) && printf '%s\n' "$$text" | (set -x; install -D -m 644 /dev/stdin $2)
 
 # ---- Install -------------------------------------------------------------------------------------
@@ -72,8 +68,6 @@ check-privilege:
 install: check-privilege all
 	@set -e; for pair in $(INSTALLED_PROGRAMS); do \
 	  (set -x; install -D $(STRIP) -m 755 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"); done
-	@set -e; for pair in $(INSTALLED_LIBRARIES); do \
-	  (set -x; install -D $(STRIP) -m 644 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"); done
 	@if [ "$$(id -u)" = 0 ]; then set -x; \
 	  install -D $(STRIP) -o root -g $(or $(helper_group),root) -m $(helper_mode) $(B)/tapferry-helper $(DESTDIR)$(helper_path) \
 	  $(if $(give_caps),&& $(give_caps)); \
@@ -86,7 +80,7 @@ install: check-privilege all
 	else $(call put,$(S)/docs/policy.conf,$(DESTDIR)$(policy_path)); fi
 	@if $(is_live); then for user in $(system_users); do \
 	  getent passwd $$user >/dev/null || (set -x; $(add_user) $$user) || exit 1; done; fi
-	@if $(is_live); then $(if $(SHARED),ldconfig;) $(reload_units); $(call each_profile,apparmor_parser -r -W); fi
+	@if $(is_live); then $(reload_units); $(call each_profile,apparmor_parser -r -W); fi
 
 # ---- Uninstall -----------------------------------------------------------------------------------
 # Folders that come with us where nobody else has any; they go when nothing is in them any more.
@@ -108,7 +102,7 @@ uninstall:
 	  else echo '$(DESTDIR)$(policy_path) was changed, and stays'; fi; fi
 	@for folder in $(addprefix $(DESTDIR),$(OWN_FOLDERS)); do \
 	  if [ -d $$folder ]; then rmdir --ignore-fail-on-non-empty $$folder; fi; done
-	@if $(is_live); then $(if $(SHARED),ldconfig;) $(reload_units); \
+	@if $(is_live); then $(reload_units); \
 	  sh $(S)/debian/tapferryd.postrm purge; sh $(S)/debian/tapferry-helper.postrm purge; fi
 
 # ---- Release -------------------------------------------------------------------------------------
