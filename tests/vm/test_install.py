@@ -210,6 +210,9 @@ class Make(InstallCase):
         self.assertEqual((set(caps.split(",")), sets), ({"cap_dac_override", "cap_net_admin", "cap_setpcap"}, "ep"))
         self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
         self.assertIn('"bridge"', self.root.done(ASK, USER))
+        with self.tapferryd("/usr/local/sbin/tapferryd"):
+            refused = self.root.run(f"{ASK} --via=broker", USER)
+            self.assertIn("write the audit line", refused.stderr, "the file's replace what tapferryd gives it")
         self.remove(choice)
 
     def test_by_the_broker_alone(self):
