@@ -61,6 +61,9 @@ constexpr CommandHelp kHelp = {
     "policy, bridges, devices, the kernel, libvirt; and for what was left behind in this network\n"
     "namespace. Each finding comes with the command that mends it. Ends with status 0 if there is\n"
     "no problem, 1 if there is one.",
+    "CHECK is helper, privilege, policy, links, netfilter, devices, kernel, io_uring, libvirt,\n"
+    "apparmor, macvtaps, taps or nodes; with --repair one of the last three.\n"
+    "\n"
     "  tapferry doctor\n"
     "  sudo tapferry doctor --user=alice\n"
     "  sudo tapferry doctor --repair\n"};
@@ -96,7 +99,7 @@ Result<DoctorOptions> read_options(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"user", 'u', 0, G_OPTION_ARG_FILENAME, &user, "for whom, by name or uid (root only; default: you)", "USER"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the helper to look at (default: tapferry-helper)", "PATH"},
-      {"check", 'c', 0, G_OPTION_ARG_FILENAME, &checks, "look at these only (default: all)", "NAME,..."},
+      {"check", 'c', 0, G_OPTION_ARG_FILENAME, &checks, "look at these only (default: all)", "CHECK,..."},
       {"repair", 'r', 0, G_OPTION_ARG_NONE, &repair,
        "remove what was left behind, and look at nothing else (root only)", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "print one JSON object", nullptr},
