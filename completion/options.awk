@@ -8,7 +8,7 @@
 #   "STATE is up, down or removed."         the words of an option whose value is STATE,...
 #   "Commands:", "Changes:"                 a block of words
 #
-# The tables are functions: _tapferry_page PAGE sets `options' and `operands' (and `changes', those of `link set'),
+# The tables are functions: _tapferry_page PAGE sets `opts' and `operands' (and `changes', those of `link set'),
 # _tapferry_spec HEAD sets `keys', _tapferry_heads sets `heads'.
 
 function die(text) { print "options.awk: " page ": " text >"/dev/stderr"; failed = 1; exit 1 }
@@ -87,7 +87,7 @@ function bash_options(   i, list) {
     if ((page, i) in shorts) list = list " " quoted(shorts[page, i] value)
     list = list " " quoted(longs[page, i] value)
   }
-  return "    options=(" substr(list, 2) ")\n"
+  return "    opts=(" substr(list, 2) ")\n"
 }
 
 # As _arguments has them; those that may be repeated begin with an asterisk.
@@ -110,7 +110,7 @@ function zsh_options(   i, list, has_value) {
     if ((page, i) in shorts) list = list "      " zsh_option(shorts[page, i], has_value ? "+" : "", i) "\n"
     list = list "      " zsh_option(longs[page, i], has_value ? "=" : "", i) "\n"
   }
-  return "    options=(\n" list "    )\n"
+  return "    opts=(\n" list "    )\n"
 }
 
 function zsh_commands(   i, list) {

@@ -69,9 +69,15 @@ class ShellPty:
         self.text = self.text[found.end():]
         return found[1]
 
+    def _is_raw(self):
+        """Whether the shell edits lines now; otherwise the terminal would do it."""
+        return not termios.tcgetattr(self.master)[3] & termios.ICANON
+
     def press(self, keys):
-        """The line as it is then; empty again afterwards."""
-        os.write(self.master, (keys + SHOW + CLEAR).encode())
+        """The line as it is then, which began empty."""
+        if not sandbox.eventually(self._is_raw, self.seconds):
+            raise AssertionError("the shell doesn't read the terminal")
+        os.write(self.master, (CLEAR + keys + SHOW).encode())
         return self._shown()
 
     def tab(self, line):
