@@ -30,12 +30,11 @@ class CompletionCase(HelperCase):
         for bridge in ("br0", "br1"):
             cls.box.bridge(bridge)
         cls.box.policy("allow bridge=br0 persist=on name=vm-*")
-        done = cls.box.run([cls.helper, "--version"])
-        assert done.returncode == 0
         cls.box.veth("eth0", "wire")
         sandbox.ip("link", "add", "link", "eth0", "name", "mv0", "type", "macvtap")
         for name in ("tap0", EVIL):
             sandbox.ip("tuntap", "add", "dev", name, "mode", "tap")
+        sandbox.ip("link", "set", "tap0", "alias", "nottapferry uid=0")
         cls.shell = cls.start()
         cls.addClassCleanup(cls.shell.close)
 

@@ -16,7 +16,7 @@ from helper_case import HelperCase, need_helper
 
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
-FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
+FOLDERS = "base|completion|net|helper|broker|vhost|tools|domain|tests|docs|deps"
 
 
 def setUpModule():
