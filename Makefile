@@ -209,8 +209,8 @@ $(B)/tapferry-libvirt: $(call objects,$(BASE) $(DOMAIN))
 	$(link) $(DOMAIN_LIBS) $(LIBS)
 
 # Runs while building, as the programs do for their --help.
-$(B)/spec_words: $(call objects,completion/spec_words.cc $(BASE) net/spec.cc net/mac.cc)
-	$(link) $(LIBS)
+$(B)/spec_words: $(call objects,completion/spec_words.cc $(BASE) $(NET))
+	$(link) $(TOOLS_LIBS) $(LIBS)
 
 $(B)/completion/%: $(S)/completion/%.in $(S)/completion/generate $(S)/completion/options.awk $(B)/spec_words $(PROGRAMS)
 	$(call say,GEN,$@)

@@ -33,13 +33,17 @@ bool is_taken(const std::string& head, std::string_view key, std::string_view va
   return is_spec(text) || is_spec(text + std::string(kCompanion));
 }
 
+// What an object can be; all that stands before the name x0 is part of the head.
+constexpr std::string_view kObjects[] = {"=x0", "=ovs:x0"};
+
 // "bridge=x0", "tap", ...: what a SPEC begins with.
 std::vector<std::string> heads() {
   std::vector<std::string> heads;
   for (const Kind kind : kKinds) {
     const std::string word(kind_name(kind));
-    for (const std::string& head : {word, word + "=x0"}) {
-      if (is_spec(head)) heads.push_back(head);
+    if (is_spec(word)) heads.push_back(word);
+    for (const std::string_view object : kObjects) {
+      if (is_spec(word + std::string(object))) heads.push_back(word + std::string(object));
     }
   }
   return heads;
@@ -100,8 +104,7 @@ bool is_list(const Tried& key, const std::string& head) {
 }
 
 void print(const std::string& head, const std::vector<Tried>& keys) {
-  const size_t equals = head.find('=');
-  std::string line = equals == std::string::npos ? head : head.substr(0, equals + 1);
+  std::string line = head.substr(0, head.find("x0"));
   for (const Tried& key : keys) {
     if (!fits(key, head)) continue;
     line += " " + std::string(key.name) + "=";

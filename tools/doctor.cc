@@ -61,12 +61,30 @@ constexpr CommandHelp kHelp = {
     "policy, bridges, devices, the kernel, libvirt; and for what was left behind in this network\n"
     "namespace. Each finding comes with the command that mends it. Ends with status 0 if there is\n"
     "no problem, 1 if there is one.",
-    "CHECK is helper, privilege, policy, links, netfilter, devices, kernel, io_uring, libvirt,\n"
-    "apparmor, macvtaps, taps or nodes; with --repair one of the last three.\n"
-    "\n"
     "  tapferry doctor\n"
     "  sudo tapferry doctor --user=alice\n"
     "  sudo tapferry doctor --repair\n"};
+
+// "CHECK is helper, privilege, ... or nodes.", in lines as long as the others of the help.
+std::string checks_in_words() {
+  constexpr size_t kColumns = 95;
+  std::string text;
+  std::string line = "CHECK is";
+  for (size_t i = 0; i < std::size(kChecks); ++i) {
+    const bool is_last = i + 1 == std::size(kChecks);
+    const std::string word = std::string(is_last ? "or " : "") + kChecks[i].name +
+                             (is_last                      ? "."
+                              : i + 2 < std::size(kChecks) ? ","
+                                                           : "");
+    if (line.size() + 1 + word.size() > kColumns) {
+      text += line + "\n";
+      line = word;
+    } else {
+      line += " " + word;
+    }
+  }
+  return text + line + "\n";
+}
 
 Result<std::vector<Check>> choose_checks(const char* names, bool is_repair) {
   std::vector<Check> checks;
@@ -104,7 +122,10 @@ Result<DoctorOptions> read_options(int argc, char** argv) {
        "remove what was left behind, and look at nothing else (root only)", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "print one JSON object", nullptr},
       {}};
-  TRY(parse_options(kHelp, entries, argc, argv));
+  const std::string description = checks_in_words() + "\n" + kHelp.description;
+  CommandHelp help = kHelp;
+  help.description = description.c_str();
+  TRY(parse_options(help, entries, argc, argv));
   if (repair && user != nullptr)
     return Error("read", "the command line", "--repair is for all users; leave out --user");
   DoctorOptions options;

@@ -97,7 +97,7 @@ class Both:
         self.becomes("tapferry run -n mac", "tapferry run -n macvtap=")
 
     def test_bridges_that_exist(self):
-        self.assertEqual(set(self.words("tapferry run --net=bridge=")), {"br0", "br1"})
+        self.assertEqual(set(self.words("tapferry run --net=bridge=b")), {"br0", "br1"})
         self.becomes("tapferry run --net=bridge=b", "tapferry run --net=bridge=br")
         self.becomes("tapferry-vhost --net=bridge=br1", "tapferry-vhost --net=bridge=br1")
         self.assertEqual(set(self.words("tapferry explain --br=")), {"br0", "br1"})
