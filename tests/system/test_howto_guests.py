@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The how-tos about guests work as they stand: several queues, macvtap, containers, migration. Their QEMU is a real one, of
-whose window nobody sees anything."""
+"""The how-tos about guests work as they stand: several queues, macvtap, containers, migration, libvirt. Their QEMU is a real
+one, of whose window nobody sees anything."""
+import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import unittest
 
+import doc_pages
 import howto
 import links
+import processes
 import sandbox
 from broker_case import SOCKET, add_broker_user, need_broker
 from helper_case import HelperCase, need_helper
@@ -20,12 +24,20 @@ PROGRAMS = ("tapferry", "tapferry-vhost", "tapferryd", "tapferry-broker")
 def setUpModule():
     need_helper()
     need_broker()
+    if sandbox.IS_SANITIZED:
+        raise unittest.SkipTest("what the pages show is the plain build")
+    # A shell's background jobs ignore it, and so would all that is to end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.access(QEMU, os.X_OK):
         raise unittest.SkipTest("qemu-system-x86_64 is not installed (make deps)")
 
 
 class Runner(howto.Runner):
     """What is left running is ready when the next block runs."""
+
+    def environment(self, name):
+        # As pam_systemd has it for whoever has logged in; a short path, since sockets are there.
+        return {**super().environment(name), "XDG_RUNTIME_DIR": f"{self.box.users[name].home}/run"}
 
     def leave_running(self, block):
         said = super().leave_running(block)
@@ -81,6 +93,7 @@ class HowtoCase(HelperCase):
         for block in howto.blocks(f"docs/howto/{name}"):
             runner.run(block)
         runner.end_all()
+        self.assertTrue(sandbox.eventually(lambda: not links.taps(), 30), links.taps())
 
     def two_hosts(self, *, in_namespaces=("a", "b")):
         """With an eth0 each, on one wire; those that aren't in namespaces are here. What comes before a command on each."""
@@ -100,9 +113,13 @@ class HowtoCase(HelperCase):
 
 class Howtos(HowtoCase):
 
+    def test_each_page_is_run_somewhere(self):
+        tests = "".join(doc_pages.read_file(path) for path in glob.glob(f"{sandbox.ROOT}/tests/system/test_howto*.py"))
+        for page in glob.glob(f"{sandbox.ROOT}/docs/howto/*.md"):
+            self.assertIn(os.path.basename(page), tests)
+
     def test_multi_queue(self):
         self.run_page("multi-queue.md")
-        self.assertTrue(sandbox.eventually(lambda: links.taps() == [], 30))
 
     def test_macvtap(self):
         self.run_page("macvtap.md", self.two_hosts(in_namespaces=("b",)))
@@ -116,6 +133,27 @@ class Howtos(HowtoCase):
         if not shutil.which("socat"):
             self.skipTest("socat is not installed (make deps)")
         self.run_page("migration.md", self.two_hosts())
+
+    def test_libvirt_session(self):
+        if not shutil.which("virsh") or not os.path.exists("/usr/sbin/libvirtd"):
+            self.skipTest("libvirt-daemon and libvirt-clients are not installed (make deps)")
+        alice = self.box.users["alice"]
+        sandbox.mount("tmpfs", "/usr/local", "tmpfs", data="mode=755")
+        self.addCleanup(sandbox.umount, "/usr/local")
+        os.mkdir("/usr/local/libexec", 0o755)
+        shutil.copyfile(self.helper, "/usr/local/libexec/tapferry-helper")
+        os.chmod("/usr/local/libexec/tapferry-helper", 0o4755)
+        self.box.install(os.path.join(sandbox.BUILD, "tapferry-libvirt"))
+        domain, = doc_pages.code_blocks("docs/howto/libvirt-session.md", "xml")
+        self.box.write(f"{alice.home}/vm1.xml", domain, owner="alice")
+        self.addCleanup(self.end_libvirt)
+        self.run_page("libvirt-session.md")
+
+    @staticmethod
+    def end_libvirt():
+        for name in ("libvirtd", "virtlogd", "qemu-system"):
+            for pid, _ in processes.named(name):
+                os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
