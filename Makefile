@@ -131,7 +131,7 @@ objects = $(patsubst %.cc,$(B)/obj/%.o,$1)
 
 BASE   := $(call sources,base/*.cc)
 NET    := $(call sources,net/*.cc)
-BUILDTIME := helper/confine_compile.cc completion/spec_words.cc
+BUILDTIME := helper/confine_compile.cc
 HELPER := $(filter-out $(BUILDTIME),$(call sources,helper/*.cc))
 BROKER := $(call sources,broker/*.cc)
 TOOLS  := $(call sources,tools/*.cc)
@@ -167,8 +167,6 @@ PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
             $(if $(filter tools/main.cc,$(TOOLS)),$(B)/tapferry) \
             $(if $(filter vhost/main.cc,$(VHOST)),$(B)/tapferry-vhost) \
             $(if $(filter domain/main.cc,$(DOMAIN)),$(B)/tapferry-libvirt)
-# For the shells, from what the programs' --help says.
-COMPLETIONS := $(if $(filter fuzz,$(VARIANT)),,$(B)/completion/tapferry.bash $(B)/completion/_tapferry)
 FRONT_END := $(if $(filter tests/lib/front/main.cc,$(FRONT)),$(B)/tests/front_end)
 UNIT_TESTS := $(if $(UNIT),$(B)/tests/unit)
 BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
@@ -179,13 +177,13 @@ TESTED  := $(filter-out %/main.cc %/tapferryd.cc,$(BASE) $(NET) $(HELPER) $(BROK
   $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
 LIBRARY := $(B)/tested.a
 LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(VHOST_LIBS)
-OBJECTS := $(call objects,completion/spec_words.cc $(BASE) $(NET) $(HELPER) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
 
 ifeq ($(VARIANT),asan)
 $(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
 endif
 
-all: $(PROGRAMS) $(COMPLETIONS)
+all: $(PROGRAMS)
 
 privileged:
 	@cd $(S) && wc -l $(foreach f,$(sort $(PRIVILEGED) $(DAEMON)),$f $(patsubst $(S)/%,%,$(wildcard $(f:%.cc=$(S)/%.h))))
@@ -207,15 +205,6 @@ $(B)/tapferry-vhost: $(call objects,$(BASE) $(NET) $(VHOST))
 
 $(B)/tapferry-libvirt: $(call objects,$(BASE) $(DOMAIN))
 	$(link) $(DOMAIN_LIBS) $(LIBS)
-
-# Runs while building, as the programs do for their --help.
-$(B)/spec_words: $(call objects,completion/spec_words.cc $(BASE) $(NET))
-	$(link) $(TOOLS_LIBS) $(LIBS)
-
-$(B)/completion/%: $(S)/completion/%.in $(S)/completion/generate $(S)/completion/options.awk $(B)/spec_words $(PROGRAMS)
-	$(call say,GEN,$@)
-	@mkdir -p $(@D)
-	$(Q)$(S)/completion/generate $< $(B) >$@.new && mv $@.new $@
 
 $(B)/tests/front_end: $(call objects,$(filter tests/lib/front/main.cc,$(FRONT))) $(LIBRARY)
 	$(link) $(LIBRARY_LIBS) $(LIBS)
@@ -256,7 +245,7 @@ $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 
 # Small rather than fast: a hand-over runs each line once, so what counts is how many pages are touched.
 $(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
-$(B)/obj/completion/%.o $(B)/obj/tools/%.o $(B)/obj/broker/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
+$(B)/obj/tools/%.o $(B)/obj/broker/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
 $(B)/obj/vhost/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 $(B)/obj/domain/%.o: private OWN := $(NO_EXCEPTIONS) $(DOMAIN_CFLAGS)
 $(B)/obj/tests/%.o: private OWN = $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(if $(findstring /tests/unit/,$@),$(GTEST_CFLAGS))
@@ -295,10 +284,10 @@ TSAN_TESTS = $(wildcard $(S)/tests/system/test_vhost_user_*.py)
 do-demo: all
 	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) python3 $(S)/tests/lib/demo.py
 
-do-check: $(PROGRAMS) $(COMPLETIONS) $(FRONT_END) $(UNIT_TESTS) fuzzers
+do-check: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS) fuzzers
 	$(run_tests) $(CHECKED) $(if $(FUZZERS),fuzz-replay)
 
-$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(COMPLETIONS) $(FRONT_END) $(UNIT_TESTS)
+$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $*
 
 do-check-fuzz: fuzzers
@@ -308,7 +297,7 @@ do-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan sanitized
 do-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS='unit $(TSAN_TESTS)' sanitized
-sanitized: $(PROGRAMS) $(COMPLETIONS) $(FRONT_END) $(UNIT_TESTS)
+sanitized: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $(SANITIZED_TESTS)
 
 do-bench: $(PROGRAMS) $(FRONT_END) $(BENCHES)
@@ -327,7 +316,7 @@ do-fuzz-%: fuzzers
 # ---- Lint and format --------------------------------------------------------------------------------
 LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
 MANUALS := $(wildcard $(S)/docs/*.[1-8])
-CODE    = $(wildcard $(foreach d,base net completion helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
+CODE    = $(wildcard $(foreach d,base net helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
 TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(DOMAIN_CFLAGS)
 
 .PHONY: lint-tree lint-format lint-shell lint-manual
@@ -339,10 +328,9 @@ lint-format:
 	$(call say,LINT,format)
 	@clang-format --dry-run -Werror $(CODE) 2>$(B)/format.out || \
 	  { sed -n 's/:.*error:.*//p' $(B)/format.out | sort | uniq -c; echo 'mended by: make format'; exit 1; }
-lint-shell: $(COMPLETIONS)
+lint-shell:
 	$(call say,LINT,shell)
-	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci completion deps tests)
-	@shellcheck $(filter %.bash,$(COMPLETIONS)) && zsh -n $(filter-out %.bash,$(COMPLETIONS))
+	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps tests)
 lint-manual:
 	$(call say,LINT,manual)
 	@$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
@@ -357,6 +345,8 @@ $(B)/compile_commands.json: FORCE | $(B)/flags
 	$(file >$@.new,[$(foreach f,$(LINTED),$(call compile_command,$(abspath $(S))/$f))])
 	@sed -i 's/},]/}]/' $@.new; $(move_if_new)
 
+include $(S)/completion/rules.mk
+
 format:
 	clang-format -i $(CODE)
 
@@ -369,10 +359,6 @@ sysusers = $(prefix)/lib/sysusers.d
 units = $(prefix)/lib/systemd/system
 # Where libvirt and others look for vhost-user back-ends.
 backends = $(datadir)/qemu/vhost-user
-# bash-completion looks for a file with the command's name, zsh for one that says which commands it is about.
-bash_completions = $(datadir)/bash-completion/completions
-zsh_completions = $(datadir)/zsh/site-functions
-completed = tapferry-vhost tapferry-helper tapferryd
 add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin
 system_users = tapferry tapferry-broker
 
@@ -394,10 +380,6 @@ install: all
 	install -d $(DESTDIR)$(backends)
 	@$(fill_in) $(S)/docs/50-tapferry-vhost.json >$(B)/page && \
 	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(backends)/50-tapferry-vhost.json)
-	install -d $(DESTDIR)$(bash_completions) $(DESTDIR)$(zsh_completions)
-	install -m 644 $(B)/completion/tapferry.bash $(DESTDIR)$(bash_completions)/tapferry
-	@for name in $(completed); do (set -x; ln -sf tapferry $(DESTDIR)$(bash_completions)/$$name) || exit 1; done
-	install -m 644 $(B)/completion/_tapferry $(DESTDIR)$(zsh_completions)
 	install -d $(DESTDIR)$(sysusers) && install -m 644 $(S)/docs/sysusers.conf $(DESTDIR)$(sysusers)/tapferry.conf
 	install -d $(DESTDIR)$(units)
 	@for unit in tapferryd.service tapferryd.socket; do $(fill_in) $(S)/docs/systemd/$$unit >$(B)/page && \
@@ -410,7 +392,6 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,tapferry tapferry-vhost) $(DESTDIR)$(backends)/50-tapferry-vhost.json
 	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(libexecdir)/tapferry-libvirt $(DESTDIR)$(sysusers)/tapferry.conf
 	rm -f $(DESTDIR)$(sbindir)/tapferryd $(DESTDIR)$(broker_path) $(addprefix $(DESTDIR)$(units)/,tapferryd.service tapferryd.socket)
-	rm -f $(addprefix $(DESTDIR)$(bash_completions)/,tapferry $(completed)) $(DESTDIR)$(zsh_completions)/_tapferry
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.

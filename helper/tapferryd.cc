@@ -27,7 +27,6 @@ namespace tapferry {
 namespace {
 
 constexpr const char* kProgram = "tapferryd";
-constexpr int kExitUsage = 2;
 constexpr const char* kBrokerAccount = "tapferry-broker";
 // tapferry-broker's descriptors; broker/main.cc.
 constexpr int kBrokersListener = 3;
@@ -149,32 +148,23 @@ Status serve(const ServiceManager& manager, const Options& options) {
   return status;
 }
 
-// The exit status.
-Result<int> run(int argc, char* argv[]) {
+Status run(int argc, char* argv[]) {
   const ServiceManager manager = TRY(read_service_manager());
   TRY(make_sane());
-  const auto options = read_options(argc, argv);
-  if (!options.is_ok()) {
-    log_error(kProgram, options.error());
-    return kExitUsage;
-  }
-  if (options.value().to_print != nullptr) {
-    TRY(write_all(STDOUT_FILENO, options.value().to_print, "standard output"));
-    return 0;
-  }
+  const Options options = TRY(read_options(argc, argv));
+  if (options.to_print != nullptr) return write_all(STDOUT_FILENO, options.to_print, "standard output");
   if (geteuid() != 0 || getuid() != 0) {
     return Error("serve", "clients", "not started by root").with_hint("see tapferryd(8)");
   }
-  TRY(serve(manager, options.value()));
-  return 0;
+  return serve(manager, options);
 }
 
 }  // namespace
 }  // namespace tapferry
 
 int main(int argc, char* argv[]) {
-  const auto status = tapferry::run(argc, argv);
-  if (status.is_ok()) return status.value();
+  const tapferry::Status status = tapferry::run(argc, argv);
+  if (status.is_ok()) return 0;
   tapferry::log_error(tapferry::kProgram, status.error());
   return 1;
 }

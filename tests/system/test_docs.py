@@ -17,7 +17,7 @@ from helper_case import HelperCase, need_helper
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md")
                    + glob.glob(f"{ROOT}/docs/howto/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
-FOLDERS = "base|completion|net|helper|broker|vhost|tools|domain|tests|docs|deps"
+FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
 
 
 def setUpModule():
