@@ -79,7 +79,7 @@ class HowtoCase(HelperCase):
         home = cls.box.users["alice"].home
         cls.box.write(f"{home}/vm/disk.img", bytes(1 << 20), owner="alice")
         os.chown(f"{home}/vm", cls.box.users["alice"].uid, -1)
-        # The firmware alone would look for a system to start as long as it is left.
+        # In the folder with the disk, and without a window.
         cls.box.write(f"{folder}/qemu-system-x86_64",
                       f'#!/bin/sh\ncd {sandbox.BASE}/tmp && exec {QEMU} "$@" -display none\n', 0o755)
 
