@@ -346,6 +346,8 @@ $(B)/compile_commands.json: FORCE | $(B)/flags
 	$(file >$@.new,[$(foreach f,$(LINTED),$(call compile_command,$(abspath $(S))/$f))])
 	@sed -i 's/},]/}]/' $@.new; $(move_if_new)
 
+include $(S)/completion/rules.mk
+
 format:
 	clang-format -i $(CODE)
 

@@ -14,7 +14,8 @@ import sandbox
 from doc_pages import ROOT, code_blocks, quoted, read, read_file, sources, table_after
 from helper_case import HelperCase, need_helper
 
-DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
+DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md")
+                   + glob.glob(f"{ROOT}/docs/howto/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
 FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps|packaging|debian"
 
@@ -126,35 +127,6 @@ class Manuals(unittest.TestCase):
             done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", os.path.join(ROOT, page)],
                                   capture_output=True, text=True, check=False)
             self.assertEqual((done.stdout, done.returncode), ("", 0), page)
-
-    def options_of(self, page):
-        """Every option that the page has an item for."""
-        items = re.findall(r"^\.It (.*\bFl .*)$", read(page), re.M)
-        return {f"--{name}" for item in items for name in re.findall(r"\bFl (?:Fl |-)([a-z-]+)", item)}
-
-    def help_of(self, *command):
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-        return done.stdout
-
-    def test_helpers_options_are_in_its_page_and_the_other_way_round(self):
-        text = self.help_of(os.path.join(sandbox.BUILD, "tapferry-helper"), "--help")
-        self.assertEqual(set(re.findall(r"^  (--[a-z-]+)", text, re.M)), self.options_of("docs/tapferry-helper.8"))
-
-    def test_back_ends_options_are_in_its_page_and_the_other_way_round(self):
-        text = self.help_of(os.path.join(sandbox.BUILD, "tapferry-vhost"), "--help")
-        options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", text, re.M))
-        self.assertEqual(options, self.options_of("docs/tapferry-vhost.8"))
-
-    def test_commands_options_are_in_its_page_and_the_other_way_round(self):
-        program = os.path.join(sandbox.BUILD, "tapferry")
-        options = set()
-        for command in re.findall(r"^  ([\w-]+)  ", self.help_of(program, "--help"), re.M):
-            if command != "help":
-                options |= set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", self.help_of(program, command, "--help"), re.M))
-        self.assertIn("--net", options)
-        self.assertEqual(options - {"--help"}, self.options_of("docs/tapferry.1") - {"--help", "--version"})
-        for name in ("help", "version"):
-            self.assertTrue(re.search(rf"\bFl (Fl |-){name}\b", read("docs/tapferry.1")), name)
 
 
 class Readme(HelperCase):
