@@ -87,7 +87,7 @@ install: check-privilege all
 OWN_FOLDERS = $(sysconfdir)/tapferry/policy.d $(sysconfdir)/tapferry $(libexecdir) $(backends) $(datadir)/qemu \
   $(bash_completions) $(datadir)/bash-completion $(zsh_completions) $(datadir)/zsh \
   $(systemdsystemunitdir) $(patsubst %/system,%,$(systemdsystemunitdir)) $(sysusersdir) \
-  $(if $(apparmordir),$(apparmordir)/local) $(apparmordir) \
+  $(if $(apparmordir),$(apparmordir)/local) $(apparmordir) $(libdir)/pkgconfig \
   $(sort $(foreach page,$(MANUALS),$(mandir)/man$(subst .,,$(suffix $(page)))))
 
 # What runs is ended first, by the scripts that the Debian packages have for it; interfaces of running VMs stay theirs.
