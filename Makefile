@@ -423,9 +423,8 @@ ifeq ($(VARIANT),)
 	install $(STRIP) -m 644 $(B)/libtapferry.so.0 $(DESTDIR)$(libdir)
 	ln -sf libtapferry.so.0 $(DESTDIR)$(libdir)/libtapferry.so
 	install -m 644 $(S)/lib/tapferry.h $(DESTDIR)$(includedir)
-	@$(fill_in) -e 's|@prefix@|$(prefix)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
-	  $(S)/lib/tapferry.pc.in >$(B)/tapferry.pc && \
-	  (set -x; install -m 644 $(B)/tapferry.pc $(DESTDIR)$(pkgconfigdir)/tapferry.pc)
+	$(fill_in) -e 's|@prefix@|$(prefix)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
+	  $(S)/lib/tapferry.pc.in >$(DESTDIR)$(pkgconfigdir)/tapferry.pc && chmod 644 $(DESTDIR)$(pkgconfigdir)/tapferry.pc
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then (set -x; ldconfig); fi
 endif
 uninstall: uninstall-lib
