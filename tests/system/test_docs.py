@@ -14,9 +14,10 @@ import sandbox
 from doc_pages import ROOT, code_blocks, quoted, read, read_file, sources, table_after
 from helper_case import HelperCase, need_helper
 
-DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md"))
+DOCUMENTS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/*.md")
+                   + glob.glob(f"{ROOT}/docs/howto/*.md"))
 MANUALS = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.[1-8]"))
-FOLDERS = "base|net|helper|broker|vhost|tools|domain|tests|docs|deps"
+FOLDERS = "base|net|lib|helper|broker|vhost|tools|domain|tests|docs|deps"
 
 
 def setUpModule():
@@ -120,7 +121,7 @@ class Manuals(unittest.TestCase):
             self.skipTest("mandoc is not installed (make deps)")
 
     def test_are_all_there_and_clean(self):
-        self.assertEqual(MANUALS, ["docs/tapferry-helper.8", "docs/tapferry-policy.5", "docs/tapferry-vhost.8",
+        self.assertEqual(MANUALS, ["docs/libtapferry.3", "docs/tapferry-helper.8", "docs/tapferry-policy.5", "docs/tapferry-vhost.8",
                                    "docs/tapferry.1", "docs/tapferryd.8"])
         for page in MANUALS:
             done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", os.path.join(ROOT, page)],
