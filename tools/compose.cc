@@ -19,12 +19,8 @@ struct Placeholder {
 constexpr struct {
   std::string_view text;
   Word word;
-} kWords[] = {{"fds", Word::kFds},
-              {"fdlist", Word::kFdList},
-              {"vhostfds", Word::kVhostFds},
-              {"socket", Word::kSocket},
-              {"mac", Word::kMac},
-              {"ifname", Word::kIfname}};
+} kWords[] = {{"fds", Word::kFds},       {"fdlist", Word::kFdList}, {"vhostfds", Word::kVhostFds},
+              {"socket", Word::kSocket}, {"mac", Word::kMac},       {"ifname", Word::kIfname}};
 
 // The placeholder at the front of `text`, which begins with a brace.
 std::optional<Placeholder> placeholder_at(std::string_view text) {

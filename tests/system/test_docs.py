@@ -164,7 +164,9 @@ class Readme(HelperCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        sandbox.mount("tmpfs", "/usr/local", "tmpfs", data="mode=755")
+        for folder in ("/usr/local", "/var/cache/ldconfig"):
+            if os.path.isdir(folder):
+                sandbox.mount("tmpfs", folder, "tmpfs", data="mode=755")
         cls.folder = f"{sandbox.BASE}/readme"
         os.mkdir(cls.folder, 0o755)
         cls.shims()

@@ -14,11 +14,9 @@ PAGE = "docs/howto/vmm.md"
 STAND_INS = ("cloud-hypervisor", "crosvm", "firecracker")
 QEMU = "/usr/bin/qemu-system-x86_64"
 # Says what it has and ends.
-QUICK_QEMU = f"""\
-#!/bin/sh
-printf 'info network\\nquit\\n' |
-exec {QEMU} "$@" -S -display none -monitor stdio 2>&1
-"""
+QUICK_QEMU = ("#!/bin/sh\n"
+              "printf 'info network\\nquit\\n' |\n"
+              f'exec {QEMU} "$@" -S -display none -monitor stdio 2>&1\n')
 
 
 def setUpModule():
