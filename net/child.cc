@@ -82,6 +82,26 @@ void read_ready(const std::vector<pollfd>& polled, std::vector<ChildOutput>* out
   });
 }
 
+// False when the time is up before the process has ended.
+bool watch(int pidfd, std::vector<ChildOutput>* outputs, steady_clock::time_point deadline) {
+  bool has_ended = false;
+  for (;;) {
+    std::vector<pollfd> polled;
+    for (const ChildOutput& output : *outputs) polled.push_back({output.fd, POLLIN, 0});
+    if (!has_ended) polled.push_back({pidfd, POLLIN, 0});
+    const auto left = duration_cast<milliseconds>(deadline - steady_clock::now()).count();
+    if (left <= 0) return has_ended;
+    // After the end only what lies ready is read: a child of the child may hold an output open.
+    const int wait_ms = has_ended ? 0 : static_cast<int>(left);
+    const int ready = poll(polled.data(), polled.size(), wait_ms);
+    if (ready < 0 && errno != EINTR) return has_ended;
+    if (has_ended && ready <= 0) return true;
+    if (ready <= 0) continue;
+    has_ended = has_ended || polled.back().revents != 0;
+    read_ready(polled, outputs);
+  }
+}
+
 }  // namespace
 
 Result<pid_t> start_child(ChildProgram program) {
@@ -114,39 +134,18 @@ Result<int> run_child(ChildProgram program, std::vector<ChildOutput> outputs, in
   const pid_t pid = TRY(start_child(std::move(program)));
   // glibc 2.36 declares pidfd_open() for C only.
   const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  const bool has_ended = pidfd.is_open() && watch_outputs(pidfd.get(), std::move(outputs), deadline);
+  const bool has_ended = pidfd.is_open() && watch(pidfd.get(), &outputs, deadline);
   if (!has_ended) kill(pid, SIGKILL);
   int wait_status = 0;
   if (retry_on_eintr([&] { return waitpid(pid, &wait_status, 0); }) != pid) {
     return Error::from_errno("wait for", path, errno);
   }
   if (!pidfd.is_open()) return Error("watch", path, "this kernel has no pidfd_open");
-  if (!has_ended) return took_too_long(path, timeout_ms);
-  return wait_status;
-}
-
-bool watch_outputs(int end_fd, std::vector<ChildOutput> outputs, steady_clock::time_point deadline) {
-  bool has_ended = false;
-  for (;;) {
-    std::vector<pollfd> polled;
-    for (const ChildOutput& output : outputs) polled.push_back({output.fd, POLLIN, 0});
-    if (!has_ended) polled.push_back({end_fd, POLLIN, 0});
-    const auto left = duration_cast<milliseconds>(deadline - steady_clock::now()).count();
-    if (left <= 0) return has_ended;
-    // After the end only what lies ready is read: a child of the child may hold an output open.
-    const int wait_ms = has_ended ? 0 : static_cast<int>(left);
-    const int ready = poll(polled.data(), polled.size(), wait_ms);
-    if (ready < 0 && errno != EINTR) return has_ended;
-    if (has_ended && ready <= 0) return true;
-    if (ready <= 0) continue;
-    has_ended = has_ended || polled.back().revents != 0;
-    read_ready(polled, &outputs);
+  if (!has_ended) {
+    return Error::from_errno("wait for", path, ETIMEDOUT)
+        .with_detail("killed after " + std::to_string(timeout_ms / 1000) + " s");
   }
-}
-
-Error took_too_long(const std::string& path, int timeout_ms) {
-  return Error::from_errno("wait for", path, ETIMEDOUT)
-      .with_detail("killed after " + std::to_string(timeout_ms / 1000) + " s");
+  return wait_status;
 }
 
 Result<std::pair<Fd, Fd>> text_pipe() {

@@ -3,7 +3,6 @@
 // Starting a program; and one run to its end, with what it says watched meanwhile, and ended by force when it takes too long.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <string>
 #include <sys/types.h>
@@ -36,12 +35,6 @@ struct ChildOutput {
 // children say after that isn't waited for. The error's code is ETIMEDOUT when it was killed, and execve(2)'s when it
 // could not be started.
 Result<int> run_child(ChildProgram program, std::vector<ChildOutput> outputs, int timeout_ms);
-
-// What run_child() does until `end_fd` is readable, which tells that the child has ended. False when it hasn't by then.
-bool watch_outputs(int end_fd, std::vector<ChildOutput> outputs, std::chrono::steady_clock::time_point deadline);
-
-// The error for one that had to be killed after that time.
-Error took_too_long(const std::string& path, int timeout_ms);
 
 // A pipe for what a child says: {our end, which is non-blocking, the child's}.
 Result<std::pair<Fd, Fd>> text_pipe();
