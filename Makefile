@@ -160,11 +160,6 @@ DAEMON := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text net/wire \
   helper/tapferryd helper/service helper/launcher helper/peer helper/event_log helper/syslog \
   helper/sane helper/privilege helper/accounts helper/service_account)
-# libtapferry, which others load into their programs: it brings nothing but the C library there.
-LIB := $(addsuffix .cc, \
-  base/fd base/fd_pass base/parse base/result base/syscall base/text \
-  net/ask net/ask_broker net/child net/grant net/grant_reader net/hidden_child net/json_value net/mac net/spec \
-  lib/tapferry)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
@@ -178,21 +173,17 @@ BENCHES := $(BENCH:tests/bench/%.cc=$(B)/bench/%)
 FUZZERS := $(FUZZ:tests/fuzz/%_fuzz.cc=build/fuzz/%)
 # Of the tools those parts that read what strangers send.
 FUZZED  := $(addprefix tools/,echo.cc frames.cc reassembly.cc)
-TESTED  := $(filter-out %/main.cc %/tapferryd.cc,$(BASE) $(NET) $(filter lib/%,$(LIB)) $(HELPER) $(BROKER) $(VHOST) $(FRONT) \
+TESTED  := $(filter-out %/main.cc %/tapferryd.cc,$(BASE) $(NET) $(HELPER) $(BROKER) $(VHOST) $(FRONT) \
   $(if $(filter fuzz,$(VARIANT)),$(filter $(FUZZED),$(TOOLS)),$(TOOLS)))
-# With a sanitizer it would want that one's runtime in every program that loads it; the unit tests have it linked in.
-SHARED  := $(if $(VARIANT),,$(B)/libtapferry.so.0)
 LIBRARY := $(B)/tested.a
 LIBRARY_LIBS := $(PRIVILEGED_LIBS) $(VHOST_LIBS)
-OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH) \
-  $(filter lib/%,$(LIB)))
-SHARED_OBJECTS := $(LIB:%.cc=$(B)/pic/%.o)
+OBJECTS := $(call objects,$(BASE) $(NET) $(HELPER) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(UNIT) $(FUZZ) $(BENCH))
 
 ifeq ($(VARIANT),asan)
 $(PROGRAMS): $(B)/obj/tests/lib/asan_options.o
 endif
 
-all: $(PROGRAMS) $(SHARED)
+all: $(PROGRAMS)
 
 privileged:
 	@cd $(S) && wc -l $(foreach f,$(sort $(PRIVILEGED) $(DAEMON)),$f $(patsubst $(S)/%,%,$(wildcard $(f:%.cc=$(S)/%.h))))
@@ -214,12 +205,6 @@ $(B)/tapferry-vhost: $(call objects,$(BASE) $(NET) $(VHOST))
 
 $(B)/tapferry-libvirt: $(call objects,$(BASE) $(DOMAIN))
 	$(link) $(DOMAIN_LIBS) $(LIBS)
-
-# Linked as the programs are, but for what makes them programs; a name that nobody defines is an error here already.
-$(B)/libtapferry.so.0: $(SHARED_OBJECTS) $(S)/lib/libtapferry.map $(B)/inputs
-	$(call say,LINK,$@)
-	$(Q)$(filter-out -pie,$(LINK)) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,--version-script,$(S)/lib/libtapferry.map \
-	  -o $@ $(filter %.o,$^) $(LIBS)
 
 $(B)/tests/front_end: $(call objects,$(filter tests/lib/front/main.cc,$(FRONT))) $(LIBRARY)
 	$(link) $(LIBRARY_LIBS) $(LIBS)
@@ -259,7 +244,7 @@ $(B)/confine_filters.h: $(B)/confine_compile
 $(B)/obj/helper/confine.o: $(B)/confine_filters.h
 
 # Small rather than fast: a hand-over runs each line once, so what counts is how many pages are touched.
-$(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o $(B)/obj/lib/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
+$(B)/obj/base/%.o $(B)/obj/net/%.o $(B)/obj/helper/%.o: private OWN := $(NO_EXCEPTIONS) -Os $(PRIVILEGED_CFLAGS)
 $(B)/obj/tools/%.o $(B)/obj/broker/%.o $(call objects,$(UNPRIVILEGED_NET)): private OWN := $(NO_EXCEPTIONS) $(TOOLS_CFLAGS)
 $(B)/obj/vhost/%.o: private OWN := $(NO_EXCEPTIONS) $(VHOST_CFLAGS)
 $(B)/obj/domain/%.o: private OWN := $(NO_EXCEPTIONS) $(DOMAIN_CFLAGS)
@@ -271,12 +256,7 @@ $(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) $(OWN) -MMD -MP -c -o $@ $<
 
-$(B)/pic/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
-	$(call say,PIC,$*.cc)
-	@mkdir -p $(@D)
-	$(Q)$(filter-out -fPIE,$(COMPILE)) $(NO_EXCEPTIONS) -Os -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
-
--include $(OBJECTS:.o=.d) $(SHARED_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d)
 
 # Files that hold what a rule depends on besides files; rewritten only when that changes.
 move_if_new = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -334,9 +314,9 @@ do-fuzz-%: fuzzers
 	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
 
 # ---- Lint and format --------------------------------------------------------------------------------
-LINTED := $(BASE) $(NET) $(filter lib/%,$(LIB)) $(HELPER) $(BUILDTIME) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
+LINTED := $(BASE) $(NET) $(HELPER) $(BUILDTIME) $(BROKER) $(TOOLS) $(VHOST) $(DOMAIN) $(FRONT) $(FUZZ) $(BENCH)
 MANUALS := $(wildcard $(S)/docs/*.[1-8])
-CODE    = $(wildcard $(foreach d,base net lib lib/examples helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
+CODE    = $(wildcard $(foreach d,base net helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
 TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(DOMAIN_CFLAGS)
 
 .PHONY: lint-tree lint-format lint-shell lint-manual
@@ -412,26 +392,6 @@ uninstall:
 	rm -f $(DESTDIR)$(sbindir)/tapferryd $(DESTDIR)$(broker_path) $(addprefix $(DESTDIR)$(units)/,tapferryd.service tapferryd.socket)
 	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
 
-# libtapferry; the loader's cache is the running system's, so a package's scripts see to it themselves.
-pkgconfigdir = $(libdir)/pkgconfig
-library_files = $(libdir)/libtapferry.so.0 $(libdir)/libtapferry.so $(includedir)/tapferry.h $(pkgconfigdir)/tapferry.pc
-.PHONY: install-lib uninstall-lib
-install: install-lib
-install-lib: all
-ifeq ($(VARIANT),)
-	install -d $(DESTDIR)$(libdir) $(DESTDIR)$(includedir) $(DESTDIR)$(pkgconfigdir)
-	install $(STRIP) -m 644 $(B)/libtapferry.so.0 $(DESTDIR)$(libdir)
-	ln -sf libtapferry.so.0 $(DESTDIR)$(libdir)/libtapferry.so
-	install -m 644 $(S)/lib/tapferry.h $(DESTDIR)$(includedir)
-	$(fill_in) -e 's|@prefix@|$(prefix)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
-	  $(S)/lib/tapferry.pc.in >$(DESTDIR)$(pkgconfigdir)/tapferry.pc && chmod 644 $(DESTDIR)$(pkgconfigdir)/tapferry.pc
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then (set -x; ldconfig); fi
-endif
-uninstall: uninstall-lib
-uninstall-lib:
-	rm -f $(addprefix $(DESTDIR),$(library_files))
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then (set -x; ldconfig); fi
-
 # The same commit gives the same bytes: sorted, one time stamp, no names of users.
 RELEASE := tapferry-$(VERSION)
 GIT     := git -c safe.directory='*' -C $(S)
@@ -441,6 +401,8 @@ dist: $(S)/configure
 	tar -C $(S) --format=gnu --sort=name --mtime=@$$epoch --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
 	  --transform='s,^,$(RELEASE)/,' -T $$files -cf - | gzip -9n >$(RELEASE).tar.gz
 	$(call say,DIST,$(RELEASE).tar.gz)
+
+include $(S)/lib/library.mk
 
 endif
 
