@@ -353,6 +353,8 @@ format:
 
 include $(S)/install.mk
 
+include $(S)/lib/library.mk
+
 endif
 
 #? make               builds all programs in build/ (V=1 shows the commands, WERROR=1: warnings are errors)

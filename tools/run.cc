@@ -40,6 +40,7 @@ constexpr CommandHelp kHelp = {
     "descriptors. COMMAND is found in PATH.",
     "In COMMAND's arguments are replaced:\n"
     "  {fds}       the descriptors of the first --net, one for each queue (3:4)\n"
+    "  {fdlist}    the same with commas (3,4)\n"
     "  {vhostfds}  its descriptors of /dev/vhost-net\n"
     "  {mac}       the MAC address that its guest should use\n"
     "  {ifname}    its name on this host\n"
