@@ -89,7 +89,7 @@ class Places(Folder):
     """make install and uninstall, of what is built, into a folder."""
     OWN = {"bindir": "/one/bin", "sbindir": "/two/sbin", "libexecdir": "/three/libexec", "sysconfdir": "/four/etc",
            "mandir": "/five/man", "datadir": "/six/share", "systemdsystemunitdir": "/seven/units", "sysusersdir": "/eight/users",
-           "apparmordir": "/nine/profiles"}
+           "apparmordir": "/nine/profiles", "libdir": "/ten/lib", "includedir": "/eleven/include"}
 
     def make(self, *words, tree=TREE):
         variant = sandbox.BUILD.removeprefix(f"{TREE}/build").strip("/")

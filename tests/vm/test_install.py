@@ -18,7 +18,7 @@ from debian_root import QEMU, USER, DebianRoot
 from vm_case import VmCase
 
 TIMEOUT = 1500
-PACKAGES = ("tapferry", "tapferry-helper", "tapferry-vhost", "tapferryd")
+PACKAGES = ("libtapferry-dev", "libtapferry0", "tapferry", "tapferry-helper", "tapferry-vhost", "tapferryd")
 RULE = f"allow bridge=br0 user={USER} max=4 persist=on name=vm-* queues=4"
 PING = f"ip addr add {guest.GUEST_ADDRESS}/24 dev eth0\nip link set eth0 up\nreach ping64 {guest.HOST_ADDRESS} 64\n"
 ASK = "tapferry probe --net=bridge=br0 --json"
