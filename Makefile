@@ -27,7 +27,7 @@ DRIVEN  := demo check check-fuzz asan tsan fuzz bench lint
 PLAIN   := help deps clean distclean
 CHECKED := unit system vm fault
 
-.PHONY: all $(PLAIN) $(DRIVEN) $(CHECKED:%=check-%) format privileged install install-strip uninstall dist FORCE
+.PHONY: all $(PLAIN) $(DRIVEN) $(CHECKED:%=check-%) format privileged FORCE
 
 $(DRIVEN): deps
 	@$(MAKE) --no-print-directory $(if $(filter lint,$@),-k) do-$@
@@ -78,7 +78,6 @@ endif
 ifeq ($(value sysconfdir),$${prefix}/etc)
 sysconfdir := $(if $(filter /usr /usr/local,$(prefix)),,$(prefix))/etc
 endif
-sbindir     = $(prefix)/sbin
 helper_path = $(libexecdir)/tapferry-helper
 broker_path = $(libexecdir)/tapferry-broker
 broker_socket = /run/tapferry/broker.sock
@@ -258,12 +257,13 @@ $(B)/obj/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
 
 -include $(OBJECTS:.o=.d)
 
-# Files that hold what a rule depends on besides files; rewritten only when that changes.
+# Files that hold what a rule depends on besides files; rewritten only when that changes. Where the tree lies changes
+# nothing: `make deb' takes the objects to another place.
 move_if_new = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 update      = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' >$@.new; $(move_if_new)
 
 $(B)/flags: FORCE
-	$(call update,$(COMPILE) $(LINK) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS))
+	$(call update,$(filter-out $(PLACE),$(COMPILE)) $(LINK) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS))
 $(B)/inputs: FORCE
 	$(call update,$(LINK) $(PRIVILEGED_LIBS) $(VHOST_LIBS) $(OBJECTS))
 $(B)/paths.h: FORCE | $(B)/flags
@@ -324,13 +324,14 @@ do-lint: lint-tree lint-format lint-shell lint-manual $(LINTED:%.cc=$(B)/lint/%.
 lint-tree:
 	$(call say,LINT,include arrows and words)
 	@$(S)/tests/lint/tree $(S)
+	@$(S)/tests/lint/news $(S)
 lint-format:
 	$(call say,LINT,format)
 	@clang-format --dry-run -Werror $(CODE) 2>$(B)/format.out || \
 	  { sed -n 's/:.*error:.*//p' $(B)/format.out | sort | uniq -c; echo 'mended by: make format'; exit 1; }
 lint-shell:
 	$(call say,LINT,shell)
-	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps tests)
+	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps packaging tests) debian/*.p*rm
 lint-manual:
 	$(call say,LINT,manual)
 	@$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
@@ -345,62 +346,14 @@ $(B)/compile_commands.json: FORCE | $(B)/flags
 	$(file >$@.new,[$(foreach f,$(LINTED),$(call compile_command,$(abspath $(S))/$f))])
 	@sed -i 's/},]/}]/' $@.new; $(move_if_new)
 
+include $(S)/completion/rules.mk
+
 format:
 	clang-format -i $(CODE)
 
-# ---- Install and release ------------------------------------------------------------------------------
-# Man pages and the policy name the directories as @sysconfdir@ and the like.
-fill_in  = sed -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
-  -e 's|@bindir@|$(bindir)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@datadir@|$(datadir)|g' -e 's|@VERSION@|$(VERSION)|g'
+include $(S)/install.mk
 
-sysusers = $(prefix)/lib/sysusers.d
-units = $(prefix)/lib/systemd/system
-# Where libvirt and others look for vhost-user back-ends.
-backends = $(datadir)/qemu/vhost-user
-add_user = useradd --system --user-group --no-create-home --shell /usr/sbin/nologin
-system_users = tapferry tapferry-broker
-
-# setuid is root's to give: a helper that somebody else installs gets no such bit.
-install-strip: ; @$(MAKE) --no-print-directory install STRIP=-s
-install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/tapferry
-	install $(STRIP) -m 755 $(B)/tapferry $(B)/tapferry-vhost $(DESTDIR)$(bindir)
-	install $(STRIP) -m 755 $(B)/tapferryd $(DESTDIR)$(sbindir)
-	install $(STRIP) -m 755 $(B)/tapferry-libvirt $(DESTDIR)$(libexecdir)
-	install $(STRIP) -m 755 $(B)/tapferry-broker $(DESTDIR)$(broker_path)
-	@if [ "$$(id -u)" = 0 ]; then set -- -o root -g root -m 4755; else set -- -m 755; \
-	  echo "not root: $(DESTDIR)$(helper_path) still needs: chown root:root, then chmod 4755"; fi; \
-	set -x; install $(STRIP) "$$@" $(B)/tapferry-helper $(DESTDIR)$(helper_path)
-	@for page in $(MANUALS); do dir=$(DESTDIR)$(mandir)/man$${page##*.}; install -d $$dir && \
-	  $(fill_in) $$page >$(B)/page && (set -x; install -m 644 $(B)/page $$dir/$${page##*/}) || exit 1; done
-	@if [ -e $(DESTDIR)$(policy_path) ]; then echo "$(DESTDIR)$(policy_path) is there already and stays as it is"; \
-	else $(fill_in) $(S)/docs/policy.conf >$(B)/page && (set -x; install -m 644 $(B)/page $(DESTDIR)$(policy_path)); fi
-	install -d $(DESTDIR)$(backends)
-	@$(fill_in) $(S)/docs/50-tapferry-vhost.json >$(B)/page && \
-	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(backends)/50-tapferry-vhost.json)
-	install -d $(DESTDIR)$(sysusers) && install -m 644 $(S)/docs/sysusers.conf $(DESTDIR)$(sysusers)/tapferry.conf
-	install -d $(DESTDIR)$(units)
-	@for unit in tapferryd.service tapferryd.socket; do $(fill_in) $(S)/docs/systemd/$$unit >$(B)/page && \
-	  (set -x; install -m 644 $(B)/page $(DESTDIR)$(units)/$$unit) || exit 1; done
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then for user in $(system_users); do \
-	  getent passwd $$user >/dev/null || (set -x; $(add_user) $$user) || exit 1; done; fi
-
-# The policy stays: it is the administrator's. So does the user, who may own a warden at work.
-uninstall:
-	rm -f $(addprefix $(DESTDIR)$(bindir)/,tapferry tapferry-vhost) $(DESTDIR)$(backends)/50-tapferry-vhost.json
-	rm -f $(DESTDIR)$(helper_path) $(DESTDIR)$(libexecdir)/tapferry-libvirt $(DESTDIR)$(sysusers)/tapferry.conf
-	rm -f $(DESTDIR)$(sbindir)/tapferryd $(DESTDIR)$(broker_path) $(addprefix $(DESTDIR)$(units)/,tapferryd.service tapferryd.socket)
-	rm -f $(foreach p,$(notdir $(MANUALS)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $p))/$p)
-
-# The same commit gives the same bytes: sorted, one time stamp, no names of users.
-RELEASE := tapferry-$(VERSION)
-GIT     := git -c safe.directory='*' -C $(S)
-dist: $(S)/configure
-	@epoch=$${SOURCE_DATE_EPOCH:-$$($(GIT) log -1 --format=%ct)}; files=$$(mktemp); trap 'rm -f $$files' EXIT; \
-	$(GIT) ls-files >$$files && [ -s $$files ] && echo configure >>$$files && \
-	tar -C $(S) --format=gnu --sort=name --mtime=@$$epoch --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
-	  --transform='s,^,$(RELEASE)/,' -T $$files -cf - | gzip -9n >$(RELEASE).tar.gz
-	$(call say,DIST,$(RELEASE).tar.gz)
+include $(S)/lib/library.mk
 
 endif
 
@@ -414,6 +367,8 @@ endif
 #? make lint          clang-tidy, include arrows, format, shellcheck, man pages
 #? make privileged    the sources that run with privilege, and their lines
 #? make format        formats the C++ sources
-#? make install       DESTDIR= PREFIX=; the helper becomes setuid root; also install-strip, uninstall
+#? make install       DESTDIR= PREFIX= and more, see docs/INSTALL.md; also install-strip, uninstall
+#? make deb           Debian packages in build/deb, of what is built here
 #? make dist          the release's tar.gz, reproducible
+#? make sbom          build/tapferry.spdx.json: what each program links, with Debian's versions
 #? make clean         removes build/; distclean also what configure wrote

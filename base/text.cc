@@ -73,6 +73,15 @@ std::string escape(std::string_view text) {
   return out;
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string json_escape(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {

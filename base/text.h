@@ -13,6 +13,9 @@ namespace tapferry {
 // well-formed UTF-8 that isn't a C1 control, since terminals act on those too.
 std::string escape(std::string_view text);
 
+// Whether all of it is well-formed UTF-8.
+bool is_utf8(std::string_view text);
+
 // The inside of a JSON string (RFC 8259, section 7). Bytes that are no UTF-8 become U+FFFD.
 std::string json_escape(std::string_view text);
 

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "broker/methods.h"
 
-#include <algorithm>
-#include <iterator>
-
 #include "broker/description.h"
 #include "broker/own_interfaces.h"
 #include "config.h"
@@ -14,8 +11,6 @@ namespace {
 
 constexpr const char* kServiceInterface = "org.varlink.service";
 constexpr const char* kBrokerInterface = "org.tapferry.Broker";
-// The helper's words for what the policy doesn't allow (helper/handover.cc), and for what isn't the caller's (helper/granted.cc).
-constexpr std::string_view kRefusals[] = {"access denied by acl file", "has no interface of that name"};
 
 Handled at_once(Reply reply) { return {std::move(reply), std::nullopt}; }
 Handled at_once(std::string message) { return at_once(Reply{std::move(message), {}}); }
@@ -82,11 +77,6 @@ Handled errand(const Call& call, LaunchKind kind, const char* parameter) {
     return service_error("InvalidParameter", "parameter", parameter);
   }
   return {std::nullopt, Errand{kind, std::move(text).value()}};
-}
-
-bool is_refusal(const std::string& words) {
-  return std::any_of(std::begin(kRefusals), std::end(kRefusals),
-                     [&](std::string_view refusal) { return words.find(refusal) != std::string::npos; });
 }
 
 // The helper's line, to its last byte.

@@ -36,11 +36,11 @@ constexpr const char* kUsage =
     "Usage: tapferryd [--socket=PATH] [--helper=PATH] [--broker=PATH]\n"
     "Hands interfaces over by a socket, to programs that a setuid helper can't serve: tapferryd(8).\n"
     "\n"
-    "  --socket=PATH   where to listen, unless a service manager gave a socket (" TAPFERRY_BROKER_SOCKET
+    "  --socket=PATH   where to listen, unless a service manager gave a socket (default: " TAPFERRY_BROKER_SOCKET
     ")\n"
-    "  --helper=PATH   the program that makes the interfaces (" TAPFERRY_HELPER_PATH
+    "  --helper=PATH   the program that makes the interfaces (default: " TAPFERRY_HELPER_PATH
     ")\n"
-    "  --broker=PATH   the one that speaks with clients (" TAPFERRY_BROKER_PATH
+    "  --broker=PATH   the one that speaks with clients (default: " TAPFERRY_BROKER_PATH
     ")\n"
     "  --version       print the version\n"
     "  --help          print this\n";

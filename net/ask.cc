@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "net/ask.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <iterator>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include "base/syscall.h"
 #include "net/child.h"
 #include "net/grant_reader.h"
+#include "net/hidden_child.h"
 
 namespace tapferry {
 namespace {
@@ -21,6 +24,13 @@ constexpr int kHelpersSocket = 3;
 constexpr size_t kMaxWords = 4096;
 // A policy of a few thousand rules, each with its reason.
 constexpr size_t kMaxExplanation = 4 << 20;
+// For what the policy doesn't allow (helper/handover.cc), and for what isn't the caller's (helper/granted.cc).
+constexpr std::string_view kRefusals[] = {"access denied by acl file", "has no interface of that name"};
+
+Result<int> run(const AskOptions& options, ChildProgram program, std::vector<ChildOutput> outputs) {
+  const auto run_program = options.hides_child ? run_hidden_child : run_child;
+  return run_program(std::move(program), std::move(outputs), options.timeout_ms);
+}
 
 // "bridge=br0,queues=2" of --net=..., "bridge br0" of --br=...
 std::string request_of(const AskOptions& options) {
@@ -57,10 +67,9 @@ Result<std::string> ask_for_output(const AskOptions& options, const std::string&
   ChildProgram program = {options.helper, options.arguments, {}};
   program.descriptors.emplace_back(STDOUT_FILENO, std::move(helpers_stdout));
   program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
-  auto ended = run_child(std::move(program),
-                         {{out.get(), [&, fd = out.get()] { return read_text(fd, kMaxExplanation + 1, &explanation); }},
-                          {err.get(), [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); }}},
-                         options.timeout_ms);
+  auto ended = run(options, std::move(program),
+                   {{out.get(), [&, fd = out.get()] { return read_text(fd, kMaxExplanation + 1, &explanation); }},
+                    {err.get(), [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); }}});
   if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), options.helper);
   if (explanation.size() > kMaxExplanation) {
     return Error("explain", object, "the helper's explanation has no end");
@@ -115,10 +124,9 @@ Result<Answer> ask_helper(const AskOptions& options) {
   program.arguments.push_back("--fd=" + std::to_string(kHelpersSocket));
   program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
   program.descriptors.emplace_back(kHelpersSocket, std::move(helpers));
-  auto ended = run_child(std::move(program),
-                         {{ours.get(), [&, fd = ours.get()] { return receive_answer(fd, &answer); }},
-                          {words.get(), [&, fd = words.get()] { return read_text(fd, kMaxWords, &answer.words); }}},
-                         options.timeout_ms);
+  auto ended = run(options, std::move(program),
+                   {{ours.get(), [&, fd = ours.get()] { return receive_answer(fd, &answer); }},
+                    {words.get(), [&, fd = words.get()] { return read_text(fd, kMaxWords, &answer.words); }}});
   if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), options.helper);
   answer.wait_status = ended.value();
   answer.words = without_newline(answer.words);
@@ -153,19 +161,25 @@ Result<GrantedInterface> take_interface(Answer answer) {
   return interface;
 }
 
-Status ask_to_change(const std::string& helper, GrantChange change, const std::string& ifname) {
+Status ask_to_change(const AskOptions& options, GrantChange change, const std::string& ifname) {
+  const std::string& helper = options.helper;
   const bool is_release = change == GrantChange::kRelease;
   std::string words;
   auto [err, helpers_stderr] = TRY(text_pipe());
   ChildProgram program = {helper, {(is_release ? "--release=" : "--up=") + ifname}, {}};
   program.descriptors.emplace_back(STDERR_FILENO, std::move(helpers_stderr));
   const auto read_words = [&, fd = err.get()] { return read_text(fd, kMaxWords, &words); };
-  auto ended = run_child(std::move(program), {{err.get(), read_words}}, kAskTimeoutMs);
+  auto ended = run(options, std::move(program), {{err.get(), read_words}});
   if (!ended.is_ok()) return with_how_to_get_a_helper(std::move(ended).error(), helper);
   if (WIFEXITED(ended.value()) && WEXITSTATUS(ended.value()) == 0) return {};
   words = without_newline(words);
   const std::string end = helper + " ended with " + describe_wait_status(ended.value()) + " and no word";
   return Error(is_release ? "release" : "bring up", ifname, words.empty() ? end : words);
+}
+
+bool is_refusal(std::string_view words) {
+  return std::any_of(std::begin(kRefusals), std::end(kRefusals),
+                     [&](std::string_view refusal) { return words.find(refusal) != std::string_view::npos; });
 }
 
 Result<std::string> ask_for_explanation(const AskOptions& options) {

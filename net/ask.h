@@ -20,6 +20,7 @@ struct AskOptions {
   std::string helper;                  // path of the program
   std::vector<std::string> arguments;  // --fd=N is added to them
   int timeout_ms = kAskTimeoutMs;
+  bool hides_child = false;  // the rest of this process doesn't notice that a program was started (net/hidden_child.h)
 };
 
 // "--net=SPEC", and the call that QEMU and libvirt make.
@@ -59,10 +60,14 @@ struct GrantedInterface {
 // descriptors as it says: anything else is an error, and the interface goes with the descriptors.
 Result<GrantedInterface> take_interface(Answer answer);
 
+// Whether a helper's words say that it may not do it, or that there is nothing of the caller's to do it to; otherwise something is
+// amiss.
+bool is_refusal(std::string_view words);
+
 // What is done with an interface that was granted: deleted, if it was granted with persist=on; brought up, if with up=off.
 enum class GrantChange { kRelease, kBringUp };
-// `helper --release=IFNAME`, `helper --up=IFNAME`.
-Status ask_to_change(const std::string& helper, GrantChange change, const std::string& ifname);
+// `helper --release=IFNAME`, `helper --up=IFNAME`; the arguments are not those of `options`.
+Status ask_to_change(const AskOptions& options, GrantChange change, const std::string& ifname);
 
 // `helper --rules`: what it printed.
 Result<std::string> ask_for_rules(const std::string& helper);

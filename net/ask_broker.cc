@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include "net/ask_broker.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <json-glib/json-glib.h>
 #include <linux/capability.h>
 #include <linux/nsfs.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd_pass.h"
 #include "base/parse.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "net/json_value.h"
 #include "paths.h"
 
 namespace tapferry {
@@ -33,6 +36,8 @@ using std::chrono::steady_clock;
 constexpr const char* kBroker = "the broker";
 // A grant record and what Varlink puts around it.
 constexpr size_t kMaxReply = 16384;
+// The reply, its parameters, and the record or a list in them.
+constexpr int kReplyDepth = 3;
 
 Result<Fd> connect_to(const std::string& path) {
   sockaddr_un address = {};
@@ -71,63 +76,60 @@ Status receive_reply(int socket, int timeout_ms, Answer* answer, std::string* re
   return {};
 }
 
-JsonObject* object_member(JsonObject* object, const char* name) {
-  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, name);
-  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
+const JsonValue* object_member(const JsonValue* object, const char* name) {
+  const JsonValue* value = object == nullptr ? nullptr : object->member(name);
+  return value != nullptr && value->is_object() ? value : nullptr;
 }
 
-std::string text_member(JsonObject* object, const char* name) {
-  JsonNode* node = object == nullptr ? nullptr : json_object_get_member(object, name);
-  if (node == nullptr || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) return {};
-  return json_node_get_string(node);
+std::string text_member(const JsonValue* object, const char* name) {
+  const JsonValue* value = object == nullptr ? nullptr : object->member(name);
+  return value != nullptr && value->is_text() ? value->text : std::string();
 }
 
 // That the numbers from `first` on stand there, as many as there are: our descriptors are used in the order in which they came.
-bool counts_up(JsonObject* object, const char* name, size_t first, size_t* count) {
-  JsonNode* node = json_object_get_member(object, name);
-  if (node == nullptr || !JSON_NODE_HOLDS_ARRAY(node)) return false;
-  JsonArray* numbers = json_node_get_array(node);
-  *count = json_array_get_length(numbers);
-  for (guint i = 0; i < *count; ++i) {
-    JsonNode* number = json_array_get_element(numbers, i);
-    if (!JSON_NODE_HOLDS_VALUE(number) || json_node_get_value_type(number) != G_TYPE_INT64) return false;
-    if (json_node_get_int(number) != static_cast<gint64>(first + i)) return false;
+bool counts_up(const JsonValue& object, const char* name, size_t first, size_t* count) {
+  const JsonValue* numbers = object.member(name);
+  if (numbers == nullptr || numbers->type != JsonValue::Type::kArray) return false;
+  *count = numbers->items.size();
+  for (size_t i = 0; i < *count; ++i) {
+    const JsonValue& number = numbers->items[i];
+    if (number.type != JsonValue::Type::kNumber || number.number != static_cast<int64_t>(first + i)) return false;
   }
   return true;
 }
 
-Error error_of(const std::string& request, JsonObject* root, const std::string& name) {
-  const std::string words = text_member(object_member(root, "parameters"), "message");
+Error error_of(const std::string& request, const JsonValue& root, const std::string& name) {
+  const std::string words = text_member(object_member(&root, "parameters"), "message");
   return Error("get", request, words.empty() ? "the broker answered " + name : words);
 }
 
-// What the reply holds, which is none to another method than `method`. The parser owns it.
-Result<JsonObject*> read_parameters(JsonParser* parser, const std::string& reply, const std::string& request,
-                                    const char* method) {
-  const auto wrong = [&] { return Error("get", request, std::string("the broker's reply is none to ") + method); };
-  if (!json_parser_load_from_data(parser, reply.data(), static_cast<gssize>(reply.size()), nullptr)) return wrong();
-  JsonNode* top = json_parser_get_root(parser);
-  if (top == nullptr || !JSON_NODE_HOLDS_OBJECT(top)) return wrong();
-  JsonObject* root = json_node_get_object(top);
-  const std::string error = text_member(root, "error");
-  if (!error.empty()) return error_of(request, root, error);
-  JsonObject* parameters = object_member(root, "parameters");
-  if (parameters == nullptr) return wrong();
-  return parameters;
+// What the reply holds, which is none to another method than `method`.
+Result<JsonValue> read_parameters(const std::string& reply, const std::string& request, const char* method) {
+  const Result<JsonValue> root = parse_json(reply, kReplyDepth);
+  if (root.is_ok()) {
+    const std::string error = text_member(&root.value(), "error");
+    if (!error.empty()) return error_of(request, root.value(), error);
+    const JsonValue* parameters = object_member(&root.value(), "parameters");
+    if (parameters != nullptr) return *parameters;
+  }
+  return Error("get", request, std::string("the broker's reply is none to ") + method);
 }
 
 // The record as a line, from the reply's JSON.
-Result<std::string> read_grant(const std::string& reply, const std::string& request) {
-  const auto wrong = [&] { return Error("get", request, "the broker's reply is none to Open"); };
-  g_autoptr(JsonParser) parser = json_parser_new();
-  JsonObject* parameters = TRY(read_parameters(parser, reply, request, "Open"));
-  if (object_member(parameters, "grant") == nullptr) return wrong();
+Result<std::string> read_record(const std::string& reply, const std::string& request) {
+  const JsonValue parameters = TRY(read_parameters(reply, request, "Open"));
+  const JsonValue* grant = object_member(&parameters, "grant");
   size_t queues = 0;
   size_t vhost = 0;
-  if (!counts_up(parameters, "queue_fds", 0, &queues)) return wrong();
-  if (!counts_up(parameters, "vhost_fds", queues, &vhost)) return wrong();
-  g_autofree char* line = json_to_string(json_object_get_member(parameters, "grant"), FALSE);
-  return std::string(line) + "\n";
+  if (grant == nullptr || !counts_up(parameters, "queue_fds", 0, &queues) ||
+      !counts_up(parameters, "vhost_fds", queues, &vhost)) {
+    return Error("get", request, "the broker's reply is none to Open");
+  }
+  std::string record(grant->source);
+  // Varlink has no lines, a record is one; within a string there is no control character.
+  std::replace_if(
+      record.begin(), record.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return record + "\n";
 }
 
 // The reply's JSON; its descriptors are the answer's.
@@ -173,7 +175,7 @@ bool is_in_user_namespace() {
 }  // namespace
 
 std::string broker_socket() {
-  const char* path = getenv("TAPFERRY_BROKER");
+  const char* path = secure_getenv("TAPFERRY_BROKER");
   return path != nullptr && *path != '\0' ? path : TAPFERRY_BROKER_SOCKET;
 }
 
@@ -182,7 +184,7 @@ Result<Answer> ask_broker(const std::string& socket, std::string_view spec, int 
   answer.request = spec;
   answer.helper = kBroker;
   const std::string reply = TRY(call_broker(socket, "Open", json_pair("net", spec), timeout_ms, &answer));
-  answer.bytes = TRY(read_grant(reply, answer.request));
+  answer.bytes = TRY(read_record(reply, answer.request));
   answer.has_message = true;
   return answer;
 }
@@ -192,8 +194,7 @@ Status ask_broker_to_change(const std::string& socket, GrantChange change, const
   Answer answer;
   answer.request = ifname;
   const std::string reply = TRY(call_broker(socket, method, json_pair("ifname", ifname), timeout_ms, &answer));
-  g_autoptr(JsonParser) parser = json_parser_new();
-  const Result<JsonObject*> done = read_parameters(parser, reply, ifname, method);
+  const Result<JsonValue> done = read_parameters(reply, ifname, method);
   if (done.is_ok()) return {};
   return Error(change == GrantChange::kRelease ? "release" : "bring up", ifname, done.error().reason());
 }
@@ -213,22 +214,28 @@ std::optional<std::string> why_setuid_cannot_work(const std::string& helper) {
   if (statvfs(helper.c_str(), &file_system) == 0 && (file_system.f_flag & ST_NOSUID)) {
     return helper + " is on a file system that is mounted nosuid";
   }
-  if (access(helper.c_str(), F_OK) != 0 && errno == ENOENT) return helper + " isn't there";
+  struct stat file;
+  if (stat(helper.c_str(), &file) != 0) return errno == ENOENT ? std::optional(helper + " isn't there") : std::nullopt;
+  // As `--with-privilege=broker' installs it.
+  if ((file.st_mode & S_ISUID) == 0 && getxattr(helper.c_str(), "security.capability", nullptr, 0) < 0)
+    return helper + " has neither the setuid bit nor capabilities";
   return std::nullopt;
 }
 
-bool is_by_broker(Via via, const std::string& helper) {
+bool is_by_broker(Via via, const std::string& helper, const std::string& socket) {
   if (via != Via::kAuto) return via == Via::kBroker;
-  return access(broker_socket().c_str(), F_OK) == 0 && why_setuid_cannot_work(helper).has_value();
+  return access(socket.c_str(), F_OK) == 0 && why_setuid_cannot_work(helper).has_value();
 }
 
 Result<Answer> ask_via(Via via, const std::string& helper, std::string_view spec) {
-  return is_by_broker(via, helper) ? ask_broker(broker_socket(), spec) : ask_helper(ask_by_net(helper, spec));
+  const std::string socket = broker_socket();
+  return is_by_broker(via, helper, socket) ? ask_broker(socket, spec) : ask_helper(ask_by_net(helper, spec));
 }
 
 Status change_via(Via via, const std::string& helper, GrantChange change, const std::string& ifname) {
-  return is_by_broker(via, helper) ? ask_broker_to_change(broker_socket(), change, ifname)
-                                   : ask_to_change(helper, change, ifname);
+  const std::string socket = broker_socket();
+  return is_by_broker(via, helper, socket) ? ask_broker_to_change(socket, change, ifname)
+                                           : ask_to_change({helper, {}}, change, ifname);
 }
 
 }  // namespace tapferry

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The client side of asking tapferryd: one call of org.tapferry.Broker.Open (docs/PROTOCOL.md), answered as a helper answers, so that
-// what comes is checked by the same code. Unprivileged programs only: it uses json-glib.
+// what comes is checked by the same code.
 #pragma once
 
 #include <optional>
@@ -31,8 +31,8 @@ std::optional<std::string> why_setuid_cannot_work(const std::string& helper);
 Status ask_broker_to_change(const std::string& socket, GrantChange change, const std::string& ifname,
                             int timeout_ms = kAskTimeoutMs);
 
-// Whether `via` means the broker here. kAuto: where setuid can't work and tapferryd's socket is there.
-bool is_by_broker(Via via, const std::string& helper);
+// Whether `via` means the broker here. kAuto: where setuid can't work and tapferryd's `socket` is there.
+bool is_by_broker(Via via, const std::string& helper, const std::string& socket);
 
 // By the way that `via` names.
 Result<Answer> ask_via(Via via, const std::string& helper, std::string_view spec);

@@ -1,125 +1,71 @@
 // SPDX-License-Identifier: MIT
-//
-// json-glib 1.6 takes more than JSON (comments, `var x = ...`, several roots, a key twice), so a pass over the text
-// comes first that lets only the tokens of one flat object through.
 #include "net/grant_reader.h"
 
-#include <json-glib/json-glib.h>
-#include <set>
+#include <algorithm>
 
 #include "base/fd_pass.h"
-#include "base/parse.h"
+#include "net/json_value.h"
 
 namespace tapferry {
 namespace {
 
 Error flaw(std::string_view reason) { return Error("read", "the grant record", reason); }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// The length of the string token at the front of `text`, 0 if it isn't one.
-size_t string_length(std::string_view text) {
-  for (size_t i = 1; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '"') return i + 1;
-    if (static_cast<unsigned char>(c) < 0x20) return 0;
-    if (c != '\\') continue;
-    ++i;
-    // A zero would end the string early in everything written in C.
-    if (i >= text.size() || text.substr(i).starts_with("u0000")) return 0;
-    if (std::string_view("\"\\/bfnrtu").find(text[i]) == std::string_view::npos) return 0;
-  }
-  return 0;
-}
-
-// The length of the token at the front of `text` inside an object, 0 if there is none that a flat object can have.
-size_t token_length(std::string_view text) {
-  if (std::string_view(" \t:,").find(text[0]) != std::string_view::npos) return 1;
-  if (text[0] == '"') return string_length(text);
-  for (const std::string_view word : {"true", "false", "null"}) {
-    if (text.starts_with(word)) return word.size();
-  }
-  const size_t digits_at = text[0] == '-' ? 1 : 0;
-  size_t end = digits_at;
-  while (end < text.size() && is_digit(text[end])) ++end;
-  if (end == digits_at || end - digits_at > 18) return 0;
-  if (text[digits_at] == '0' && end > digits_at + 1) return 0;
-  return end;
-}
-
-Status check_tokens(std::string_view bytes) {
-  if (bytes.size() > kMaxPassedBytes) return flaw("too long");
-  if (!bytes.ends_with('\n')) return flaw("it has no newline at its end");
-  bytes.remove_suffix(1);
-  if (!g_utf8_validate_len(bytes.data(), bytes.size(), nullptr)) return flaw("not UTF-8");
-  if (!bytes.starts_with('{') || !bytes.ends_with('}')) return flaw("not one JSON object and a newline");
-  bytes = bytes.substr(1, bytes.size() - 2);
-  while (!bytes.empty()) {
-    const size_t length = token_length(bytes);
-    if (length == 0) return flaw("not a flat JSON object");
-    bytes.remove_prefix(length);
-  }
-  return {};
-}
-
-struct SeenKeys {
-  std::set<std::string> names;
-  bool has_duplicate = false;
-};
-
-void on_member(JsonParser*, JsonObject*, const char* name, gpointer data) {
-  auto* seen = static_cast<SeenKeys*>(data);
-  if (!seen->names.insert(name).second) seen->has_duplicate = true;
-}
-
-// The keys of one object by type; each key that was asked for is checked off.
+// The keys of one object by type; each key that was asked for is counted.
 class Reader {
  public:
-  explicit Reader(JsonObject* object) : object_(object) {}
+  explicit Reader(const JsonValue* object) : object_(object) {}
 
   Result<std::string> text(const char* key) {
-    JsonNode* node = TRY(value_of(key, G_TYPE_STRING, "a string"));
-    const char* value = json_node_get_string(node);
-    // A lone surrogate escape gives bytes that are no text.
-    if (!g_utf8_validate(value, -1, nullptr)) return flaw(std::string(key) + " isn't text");
-    return std::string(value);
+    return TRY(value_of(key, JsonValue::Type::kText, "a string"))
+    ->text;
   }
 
   Result<std::string> text_or_null(const char* key) {
-    JsonNode* node = json_object_get_member(object_, key);
-    if (node == nullptr || !JSON_NODE_HOLDS_NULL(node)) return text(key);
+    const JsonValue* value = object_->member(key);
+    if (value == nullptr || value->type != JsonValue::Type::kNull) return text(key);
     ++used_;
     return std::string();
   }
 
   Result<bool> boolean(const char* key) {
-    return json_node_get_boolean(TRY(value_of(key, G_TYPE_BOOLEAN, "true or false"))) != FALSE;
+    return TRY(value_of(key, JsonValue::Type::kBoolean, "true or false"))
+    ->boolean;
   }
 
   Result<unsigned> number(const char* key, int64_t low, int64_t high) {
-    const int64_t value = json_node_get_int(TRY(value_of(key, G_TYPE_INT64, "a whole number")));
-    if (value < low || value > high) {
+    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kNumber, "a whole number"));
+    if (value->number < low || value->number > high) {
       return flaw(std::string(key) + " is not from " + std::to_string(low) + " to " + std::to_string(high));
     }
-    return static_cast<unsigned>(value);
+    return static_cast<unsigned>(value->number);
   }
 
-  bool has_used_all() const { return used_ == json_object_get_size(object_); }
+  bool has_used_all() const { return used_ == object_->items.size(); }
 
  private:
-  Result<JsonNode*> value_of(const char* key, GType type, const char* expected) {
-    JsonNode* node = json_object_get_member(object_, key);
-    if (node == nullptr) return flaw(std::string(key) + " is missing");
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != type) {
-      return flaw(std::string(key) + " is not " + expected);
-    }
+  Result<const JsonValue*> value_of(const char* key, JsonValue::Type type, const char* expected) {
+    const JsonValue* value = object_->member(key);
+    if (value == nullptr) return flaw(std::string(key) + " is missing");
+    if (value->type != type) return flaw(std::string(key) + " is not " + expected);
     ++used_;
-    return node;
+    return value;
   }
 
-  JsonObject* object_;
-  unsigned used_ = 0;
+  const JsonValue* object_;
+  size_t used_ = 0;
 };
+
+// One line: a newline at its end, and no other control character but tabs.
+Status check_line(std::string_view bytes) {
+  if (bytes.size() > kMaxPassedBytes) return flaw("too long");
+  if (!bytes.ends_with('\n')) return flaw("it has no newline at its end");
+  bytes.remove_suffix(1);
+  if (!bytes.starts_with('{') || !bytes.ends_with('}')) return flaw("not one JSON object and a newline");
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; };
+  if (std::any_of(bytes.begin(), bytes.end(), is_control)) return flaw("not one JSON object and a newline");
+  return {};
+}
 
 Result<std::string> interface_name(const char* key, std::string name) {
   if (!is_interface_name(name)) return flaw(std::string(key) + " can't be an interface's name");
@@ -162,18 +108,10 @@ Status read_link_state(Reader* reader, Grant* grant) {
 }  // namespace
 
 Result<Grant> read_grant(std::string_view bytes) {
-  TRY(check_tokens(bytes));
-  g_autoptr(JsonParser) parser = json_parser_new();
-  SeenKeys seen;
-  g_signal_connect(parser, "object-member", G_CALLBACK(on_member), &seen);
-  g_autoptr(GError) error = nullptr;
-  if (!json_parser_load_from_data(parser, bytes.data(), static_cast<gssize>(bytes.size()), &error)) {
-    return flaw("not JSON").with_detail(error->message);
-  }
-  if (seen.has_duplicate) return flaw("it has a key twice");
-  JsonNode* root = json_parser_get_root(parser);
-  if (root == nullptr || !JSON_NODE_HOLDS_OBJECT(root)) return flaw("not a JSON object");
-  Reader reader(json_node_get_object(root));
+  TRY(check_line(bytes));
+  const Result<JsonValue> record = parse_json(bytes, 1);
+  if (!record.is_ok()) return flaw(record.error().reason());
+  Reader reader(&record.value());
   const unsigned version = TRY(reader.number("version", 0, INT32_MAX));
   if (version != 1) {
     return flaw("its version is " + std::to_string(version) + ", and this program knows version 1");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The grant record (net/grant.h) as its receiver reads it. Unprivileged programs only: it uses json-glib.
+// The grant record (net/grant.h) as its receiver reads it.
 #pragma once
 
 #include <string_view>

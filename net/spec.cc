@@ -184,6 +184,12 @@ std::optional<Kind> parse_kind(std::string_view text) { return find_word(kKinds,
 std::string_view mode_name(MacvtapMode mode) { return word_of(kModes, mode); }
 std::optional<MacvtapMode> parse_mode(std::string_view text) { return find_word(kModes, text); }
 
+std::vector<SpecKey> spec_keys() {
+  std::vector<SpecKey> keys;
+  for (const Key& key : kKeys) keys.push_back({key.name, key.expected});
+  return keys;
+}
+
 bool is_interface_name(std::string_view name) {
   if (name.empty() || name.size() > 15 || name == "." || name == "..") return false;
   return std::none_of(name.begin(), name.end(), [](char c) {

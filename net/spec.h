@@ -71,6 +71,13 @@ std::string_view mode_name(MacvtapMode mode);
 std::optional<MacvtapMode> parse_mode(std::string_view text);
 std::string to_string(const ProtocolFilter& filter);
 
+// The grammar's keys in words, for those who explain it: what is said when a value doesn't fit says what would.
+struct SpecKey {
+  std::string_view name;
+  std::string_view expected;
+};
+std::vector<SpecKey> spec_keys();
+
 // The values that SPEC and policy share.
 std::optional<uint64_t> parse_rate(std::string_view text);  // "100mbit" as tc(8) has it, into bits per second
 std::string rate_to_string(uint64_t bits_per_second);

@@ -9,7 +9,7 @@
 namespace tapferry {
 namespace {
 
-enum class Word { kFds, kVhostFds, kSocket, kMac, kIfname };
+enum class Word { kFds, kFdList, kVhostFds, kSocket, kMac, kIfname };
 
 struct Placeholder {
   Word word = Word::kFds;
@@ -20,11 +20,8 @@ struct Placeholder {
 constexpr struct {
   std::string_view text;
   Word word;
-} kWords[] = {{"fds", Word::kFds},
-              {"vhostfds", Word::kVhostFds},
-              {"socket", Word::kSocket},
-              {"mac", Word::kMac},
-              {"ifname", Word::kIfname}};
+} kWords[] = {{"fds", Word::kFds},       {"fdlist", Word::kFdList}, {"vhostfds", Word::kVhostFds},
+              {"socket", Word::kSocket}, {"mac", Word::kMac},       {"ifname", Word::kIfname}};
 
 // The placeholder at the front of `text`, which begins with a brace.
 std::optional<Placeholder> placeholder_at(std::string_view text) {
@@ -59,11 +56,11 @@ void walk(std::string_view text, Visit visit, Keep keep) {
   }
 }
 
-// "3:4", as QEMU separates descriptors.
-std::string joined(std::span<const int> fds) {
+// "3:4", as QEMU separates descriptors; others have commas.
+std::string joined(std::span<const int> fds, char separator = ':') {
   std::string text;
   for (const int fd : fds) {
-    if (!text.empty()) text += ':';
+    if (!text.empty()) text += separator;
     text += std::to_string(fd);
   }
   return text;
@@ -72,6 +69,7 @@ std::string joined(std::span<const int> fds) {
 std::string value_of(Word word, const Nic& nic) {
   switch (word) {
     case Word::kFds: return joined(nic.fds);
+    case Word::kFdList: return joined(nic.fds, ',');
     case Word::kVhostFds: return joined(nic.vhost_fds);
     case Word::kSocket: return nic.socket;
     case Word::kMac: return to_string(nic.guest_mac);
@@ -83,7 +81,7 @@ std::string value_of(Word word, const Nic& nic) {
 constexpr auto kKeepNothing = [](std::string_view) {};
 
 Status check_placeholder(Word word, std::string_view text, const Spec& spec, Way way) {
-  const bool is_descriptor = word == Word::kFds || word == Word::kVhostFds;
+  const bool is_descriptor = word == Word::kFds || word == Word::kFdList || word == Word::kVhostFds;
   if (way == Way::kVhostUser && is_descriptor) {
     return Error("fill in", text, "with --vhost-user the descriptors are tapferry-vhost's").with_hint("write {socket}");
   }

@@ -65,6 +65,27 @@ constexpr CommandHelp kHelp = {
     "  sudo tapferry doctor --user=alice\n"
     "  sudo tapferry doctor --repair\n"};
 
+// "CHECK is helper, privilege, ... or nodes.", in lines as long as the others of the help.
+std::string checks_in_words() {
+  constexpr size_t kColumns = 95;
+  std::string text;
+  std::string line = "CHECK is";
+  for (size_t i = 0; i < std::size(kChecks); ++i) {
+    const bool is_last = i + 1 == std::size(kChecks);
+    const std::string word = std::string(is_last ? "or " : "") + kChecks[i].name +
+                             (is_last                      ? "."
+                              : i + 2 < std::size(kChecks) ? ","
+                                                           : "");
+    if (line.size() + 1 + word.size() > kColumns) {
+      text += line + "\n";
+      line = word;
+    } else {
+      line += " " + word;
+    }
+  }
+  return text + line + "\n";
+}
+
 Result<std::vector<Check>> choose_checks(const char* names, bool is_repair) {
   std::vector<Check> checks;
   if (names == nullptr) {
@@ -96,12 +117,15 @@ Result<DoctorOptions> read_options(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"user", 'u', 0, G_OPTION_ARG_FILENAME, &user, "for whom, by name or uid (root only; default: you)", "USER"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the helper to look at (default: tapferry-helper)", "PATH"},
-      {"check", 'c', 0, G_OPTION_ARG_FILENAME, &checks, "look at these only (default: all)", "NAME,..."},
+      {"check", 'c', 0, G_OPTION_ARG_FILENAME, &checks, "look at these only (default: all)", "CHECK,..."},
       {"repair", 'r', 0, G_OPTION_ARG_NONE, &repair,
        "remove what was left behind, and look at nothing else (root only)", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "print one JSON object", nullptr},
       {}};
-  TRY(parse_options(kHelp, entries, argc, argv));
+  const std::string description = checks_in_words() + "\n" + kHelp.description;
+  CommandHelp help = kHelp;
+  help.description = description.c_str();
+  TRY(parse_options(help, entries, argc, argv));
   if (repair && user != nullptr)
     return Error("read", "the command line", "--repair is for all users; leave out --user");
   DoctorOptions options;

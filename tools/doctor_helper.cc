@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "net/ask_broker.h"
 #include "tools/doctor.h"
 #include "tools/doctor_command.h"
 #include "tools/doctor_privilege.h"
@@ -90,7 +91,8 @@ void look_at_privilege(const Patient& patient, const File& file, Diagnosis* diag
                                    as_root("chown root:root " + path) + " && " + setuid_command(file.path), ""});
   } else if (file.power.has_capabilities && !(mode & S_ISUID)) {
     look_at_capabilities(patient, file, diagnosis);
-  } else if (!(mode & S_ISUID)) {
+  } else if (!(mode & S_ISUID) && access(broker_socket().c_str(), F_OK) != 0) {
+    // With tapferryd's socket there it was perhaps installed for that alone, --with-privilege=broker.
     diagnosis->findings.push_back({finding::kHelperNotSetuid, file.object(),
                                    "it is neither setuid root nor has file capabilities, so it has no privilege",
                                    setuid_command(file.path), ""});

@@ -38,7 +38,7 @@ Result<GrantedOptions> read_options(const CommandHelp& help, int argc, char** ar
   g_auto(GStrv) names = nullptr;
   const GOptionEntry entries[] = {
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
-      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask: helper, broker or auto (default)", "WAY"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask (default: auto)", "helper|broker|auto"},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &names, nullptr, nullptr},
       {}};
   TRY(parse_options(help, entries, argc, argv));

@@ -21,14 +21,12 @@ constexpr CommandHelp kHelp = {"show|set ...",
                                "tapferry link show --help and tapferry link set --help say more."};
 
 constexpr CommandHelp kShowHelp = {
-    "show [IFNAME...]",
-    "Shows the interfaces of that name, altname or index; without any, all of them. Needs no privilege.",
+    "[IFNAME...]", "Shows the interfaces of that name, altname or index; without any, all of them. Needs no privilege.",
     "  tapferry link show br0\n"
     "  tapferry link show --json\n"};
 
 constexpr CommandHelp kSetHelp = {
-    "set IFNAME CHANGE...",
-    "Changes an interface: all that is asked for, in that order, or nothing. Needs CAP_NET_ADMIN.",
+    "IFNAME CHANGE...", "Changes an interface: all that is asked for, in that order, or nothing. Needs CAP_NET_ADMIN.",
     "Changes:\n"
     "  up | down\n"
     "  name NAME                    while it is down\n"
@@ -37,13 +35,14 @@ constexpr CommandHelp kSetHelp = {
     "  address MAC\n"
     "  broadcast MAC                of the hardware\n"
     "  multicast add|delete MAC     an address that is let in\n"
-    "  FLAG on|off                  promisc, allmulti, multicast, noarp (or arp, its opposite), debug,\n"
-    "                               notrailers, portsel, automedia, dynamic\n"
+    "  FLAG on|off\n"
     "  inet ADDRESS[/LENGTH] | none\n"
     "  netmask MASK, brdaddr ADDRESS, dstaddr ADDRESS\n"
     "  inet6 add|delete ADDRESS/LENGTH\n"
     "  map KEY=NUMBER,...           mem_start, mem_end, base_addr, irq, dma, port\n"
     "  metric NUMBER, private-flags NUMBER    which no Linux takes\n"
+    "FLAG is promisc, allmulti, multicast, noarp, arp (its opposite), debug, notrailers, portsel,\n"
+    "automedia or dynamic.\n"
     "\n"
     "  tapferry link set veth0 mtu 1400 promisc on up\n"
     "  tapferry link set veth0 down name guest0 address 52:54:00:12:34:56 up\n"};
@@ -101,7 +100,8 @@ int link_command(int argc, char** argv) {
   } kSubcommands[] = {{"show", show}, {"set", set}};
   for (const auto& each : kSubcommands) {
     if (argc < 2 || strcmp(argv[1], each.name) != 0) continue;
-    argv[1] = argv[0];
+    std::string name = std::string(argv[0]) + " " + each.name;
+    argv[1] = name.data();
     return each.run(argc - 1, argv + 1);
   }
   const GOptionEntry none[] = {{}};

@@ -49,6 +49,10 @@ void print_help() {
   printf(
       "  %-12s%s\n"
       "\n"
+      "Options:\n"
+      "  -h, --help     print this\n"
+      "  --version      print the version\n"
+      "\n"
       "tapferry COMMAND --help says more about each, tapferry(1) all.\n",
       "help", "prints this, or a command's help");
 }

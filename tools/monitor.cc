@@ -18,6 +18,8 @@ constexpr CommandHelp kHelp = {
     "Prints what the interfaces are, then what becomes of them: up, down, carrier, flags, MTU,\n"
     "MAC and IP addresses, bridge, name, speed, removal. Without IFNAME all of them, also those\n"
     "to come; with it until they are removed.",
+    "STATE is up, down, carrier, no-carrier or removed.\n"
+    "\n"
     "  tapferry monitor tap0\n"
     "  tapferry monitor --exit-on=carrier --wait tap0\n"
     "  tapferry monitor --qmp=/run/vm.qmp --id=n0 tap0\n",
@@ -41,8 +43,7 @@ Result<MonitorOptions> read_options(int argc, char** argv) {
   gboolean json = FALSE;
   gboolean wait = FALSE;
   const GOptionEntry entries[] = {
-      {"exit-on", 'x', 0, G_OPTION_ARG_STRING, &exit_on, "end when one is: up, down, carrier, no-carrier, removed",
-       "STATE,..."},
+      {"exit-on", 'x', 0, G_OPTION_ARG_STRING, &exit_on, "end when one has come to one of these states", "STATE,..."},
       {"wait", 'w', 0, G_OPTION_ARG_NONE, &wait, "wait for interfaces that don't exist (any more)", nullptr},
       {"qmp", 'q', 0, G_OPTION_ARG_FILENAME, &qmp, "switch a guest's link as the interface's", "SOCKET"},
       {"id", 'i', 0, G_OPTION_ARG_FILENAME, &id, "the guest's network device (-netdev ...,id=ID)", "ID"},

@@ -82,13 +82,13 @@ Status parse_raw(int argc, char** argv, RawOptions* raw) {
       {"br", 'b', 0, G_OPTION_ARG_FILENAME, &raw->br, "ask a helper for a port of BRIDGE as QEMU does", "BRIDGE"},
       {"listen", 'l', 0, G_OPTION_ARG_FILENAME, &raw->listen, "receive from whoever connects to PATH", "PATH"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &raw->helper, "the program to ask (default: tapferry-helper)", "PATH"},
-      {"via", 0, 0, G_OPTION_ARG_STRING, &raw->via, "whom to ask: helper, broker or auto (default)", "WAY"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &raw->via, "whom to ask (default: auto)", "helper|broker|auto"},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &raw->json, "print one JSON object a line", nullptr},
       {"echo", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &raw->echo, "answer pings to IP (may be repeated)", "IP"},
       {"pcap", 'w', 0, G_OPTION_ARG_FILENAME, &raw->pcap, "write all frames to FILE", "FILE"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &raw->force, "overwrite that file", nullptr},
       {"count", 'c', 0, G_OPTION_ARG_INT, &raw->count, "end after N pings (without --echo: frames)", "N"},
-      {"duration", 'd', 0, G_OPTION_ARG_INT, &raw->duration, "end after S seconds", "S"},
+      {"duration", 'd', 0, G_OPTION_ARG_INT, &raw->duration, "end after so long", "SECONDS"},
       {}};
   return parse_options(kHelp, entries, argc, argv);
 }

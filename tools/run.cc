@@ -40,6 +40,7 @@ constexpr CommandHelp kHelp = {
     "descriptors. COMMAND is found in PATH.",
     "In COMMAND's arguments are replaced:\n"
     "  {fds}       the descriptors of the first --net, one for each queue (3:4)\n"
+    "  {fdlist}    the same with commas (3,4)\n"
     "  {vhostfds}  its descriptors of /dev/vhost-net\n"
     "  {mac}       the MAC address that its guest should use\n"
     "  {ifname}    its name on this host\n"
@@ -78,7 +79,7 @@ Result<RunOptions> read_options(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"net", 'n', 0, G_OPTION_ARG_FILENAME_ARRAY, &nets, "an interface to ask for (may be repeated)", "SPEC"},
       {"helper", 0, 0, G_OPTION_ARG_FILENAME, &helper, "the program to ask (default: tapferry-helper)", "PATH"},
-      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask: helper, broker or auto (default)", "WAY"},
+      {"via", 0, 0, G_OPTION_ARG_STRING, &via, "whom to ask (default: auto)", "helper|broker|auto"},
       {"vhost-user", 0, 0, G_OPTION_ARG_NONE, &is_vhost_user, "tapferry-vhost moves the frames", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &command, nullptr, nullptr},
       {}};

@@ -56,7 +56,8 @@ Result<StatusOptions> read_options(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"all", 'a', 0, G_OPTION_ARG_NONE, &is_all, "also taps and macvtaps that tapferry didn't make", nullptr},
       {"long", 'l', 0, G_OPTION_ARG_NONE, &is_long, "print a paragraph for each, with all that is known", nullptr},
-      {"interval", 'i', 0, G_OPTION_ARG_STRING, &interval, "measure rates for so long; 0: no rates", "SECONDS"},
+      {"interval", 'i', 0, G_OPTION_ARG_STRING, &interval, "measure rates for so long; 0: no rates (default: 0.5)",
+       "SECONDS"},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &is_json, "print one JSON object", nullptr},
       {"prometheus", 'p', 0, G_OPTION_ARG_NONE, &is_prometheus, "print metrics for Prometheus, without rates", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &names, nullptr, nullptr},

@@ -68,9 +68,9 @@ Result<TopOptions> read_options(int argc, char** argv) {
   gboolean is_all = FALSE;
   gboolean is_json = FALSE;
   const GOptionEntry entries[] = {
-      {"interval", 'i', 0, G_OPTION_ARG_STRING, &interval, "from one turn to the next, 2 by default", "SECONDS"},
+      {"interval", 'i', 0, G_OPTION_ARG_STRING, &interval, "from one turn to the next (default: 2)", "SECONDS"},
       {"turns", 'n', 0, G_OPTION_ARG_STRING, &turns, "end after so many turns", "N"},
-      {"sort", 's', 0, G_OPTION_ARG_STRING, &sort, "begin with this order: rate, frames, name, user", "KEY"},
+      {"sort", 's', 0, G_OPTION_ARG_STRING, &sort, "begin with this order (default: rate)", "rate|frames|name|user"},
       {"all", 'a', 0, G_OPTION_ARG_NONE, &is_all, "also taps and macvtaps that tapferry didn't make", nullptr},
       {"json", 'j', 0, G_OPTION_ARG_NONE, &is_json, "print a JSON object each turn, one a line", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &names, nullptr, nullptr},

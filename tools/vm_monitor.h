@@ -33,7 +33,7 @@ class VmOptions {
     return {"qmp", 'q', 0, G_OPTION_ARG_FILENAME, &qmp_, "the VM, by its QMP socket", "SOCKET"};
   }
   GOptionEntry domain_entry() {
-    return {"domain", 'd', 0, G_OPTION_ARG_FILENAME, &domain_, "or by its name in libvirt", "NAME"};
+    return {"domain", 'd', 0, G_OPTION_ARG_FILENAME, &domain_, "or by its name in libvirt", "DOMAIN"};
   }
   GOptionEntry connect_entry() {
     return {"connect", 'c', 0, G_OPTION_ARG_FILENAME, &connect_, "libvirt's URI (default: as virsh's)", "URI"};

@@ -24,7 +24,7 @@ def read_file(path):
 @functools.cache
 def sources():
     """All C++ of the programs in one text."""
-    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "helper", "broker", "vhost", "tools")
+    return "\n".join(read(os.path.relpath(path, ROOT)) for folder in ("base", "net", "lib", "helper", "broker", "vhost", "tools")
                      for path in sorted(glob.glob(f"{ROOT}/{folder}/*.[hc]*")))
 
 

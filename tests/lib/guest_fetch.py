@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, and Prometheus' linter: downloaded once
-and kept in a cache.
+"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, Prometheus' linter, and a small Debian to
+install into: downloaded once and kept in a cache.
 
 Nothing is installed. apt resolves and downloads with a configuration and a state directory of its own, which are
 thrown away afterwards; packages are unpacked beside their final place and renamed, so that an interrupted download
@@ -24,12 +24,15 @@ import tempfile
 from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
-ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus")
+ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus", "debian-root")
 BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
 _NEWER = "trixie"
 # Those that a session-mode libvirtd needs; what else they ask for (a newer systemd) only services use.
 _LIBVIRT = ("libvirt0", "libvirt-common", "libvirt-clients", "libvirt-daemon", "libvirt-daemon-common",
             "libvirt-daemon-driver-qemu")
+# What the packages need, so that apt finds all of it without a network; what `make install` needs; users and capabilities.
+_ROOT_PACKAGES = ("apparmor", "iproute2", "libcap-ng0", "libcap2-bin", "libglib2.0-0", "libjson-glib-1.0-0", "libmnl0",
+                  "libseccomp2", "liburing2", "libvirt0", "make", "systemd")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -90,6 +93,11 @@ def prefetch(say: Callable[[str], None]) -> None:
 
 
 def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
+    if item == "debian-root":
+        _run(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--aptopt=Acquire::Retries 3",
+              f"--include={','.join(_ROOT_PACKAGES)}", _codename(), str(work / "tree"), *_sources(None)])
+        os.rename(work / "tree", place)
+        return
     backports = f"{_codename()}-backports"
     suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER}.get(item)
     apt = _PrivateApt(work / "apt", suite)

@@ -30,6 +30,7 @@ TEST(Placeholders, AreFilledIn) {
   EXPECT_EQ(filled("{fds}"), "3:4");
   EXPECT_EQ(filled("{fds0}"), "3:4");
   EXPECT_EQ(filled("{fds1}"), "7");
+  EXPECT_EQ(filled("fd=[{fdlist}] {fdlist1}"), "fd=[3,4] 7");
   EXPECT_EQ(filled("{vhostfds}"), "5:6");
   EXPECT_EQ(filled("{vhostfds1}"), "");
   EXPECT_EQ(filled("a={mac},b={ifname1}{ifname}"), "a=52:54:00:00:00:01,b=tap2tap1");
@@ -143,6 +144,7 @@ TEST(Placeholders, OfTheOtherWayAreErrors) {
   const std::vector<Spec> plain = {parse_spec("bridge=br0").value()};
   EXPECT_FALSE(check_placeholders(Words{"{fds}"}, plain, Way::kVhostUser).is_ok());
   EXPECT_FALSE(check_placeholders(Words{"{vhostfds}"}, plain, Way::kVhostUser).is_ok());
+  EXPECT_FALSE(check_placeholders(Words{"{fdlist}"}, plain, Way::kVhostUser).is_ok());
   EXPECT_FALSE(check_placeholders(Words{"{socket}"}, plain, Way::kDescriptors).is_ok());
   EXPECT_TRUE(check_placeholders(Words{"{socket}{mac}{ifname}"}, plain, Way::kVhostUser).is_ok());
   EXPECT_EQ(fill_placeholders(Words{"{socket}:{socket1}"}, vhost_user_nics())[0], "/run/x/tap1:/run/x/tap2");
