@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/syscall.h"
 #include "config.h"
+#include "helper/adopt.h"
+#include "helper/adoption.h"
 #include "helper/event_log.h"
 #include "helper/launcher.h"
 #include "helper/peer.h"
@@ -34,6 +36,7 @@ constexpr int kBrokersChannel = 4;
 
 constexpr const char* kUsage =
     "Usage: tapferryd [--socket=PATH] [--helper=PATH] [--broker=PATH]\n"
+    "       tapferryd --adopt\n"
     "Hands interfaces over by a socket, to programs that a setuid helper can't serve: tapferryd(8).\n"
     "\n"
     "  --socket=PATH   where to listen, unless a service manager gave a socket (" TAPFERRY_BROKER_SOCKET
@@ -42,6 +45,7 @@ constexpr const char* kUsage =
     ")\n"
     "  --broker=PATH   the one that speaks with clients (" TAPFERRY_BROKER_PATH
     ")\n"
+    "  --adopt         take up what a warden that was killed watched over, and end\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -49,14 +53,18 @@ struct Options {
   std::string socket = TAPFERRY_BROKER_SOCKET;
   std::string helper = TAPFERRY_HELPER_PATH;
   std::string broker = TAPFERRY_BROKER_PATH;
+  bool is_to_adopt = false;
   const char* to_print = nullptr;
 };
 
 Result<Options> read_options(int argc, char* argv[]) {
-  constexpr option kOptions[] = {
-      {"socket", required_argument, nullptr, 's'}, {"helper", required_argument, nullptr, 'e'},
-      {"broker", required_argument, nullptr, 'b'}, {"version", no_argument, nullptr, 'v'},
-      {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
+  constexpr option kOptions[] = {{"socket", required_argument, nullptr, 's'},
+                                 {"helper", required_argument, nullptr, 'e'},
+                                 {"broker", required_argument, nullptr, 'b'},
+                                 {"adopt", no_argument, nullptr, 'a'},
+                                 {"version", no_argument, nullptr, 'v'},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {nullptr, 0, nullptr, 0}};
   Options options;
   opterr = 0;
   for (int found; (found = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -64,6 +72,7 @@ Result<Options> read_options(int argc, char* argv[]) {
       case 's': options.socket = optarg; break;
       case 'e': options.helper = optarg; break;
       case 'b': options.broker = optarg; break;
+      case 'a': options.is_to_adopt = true; break;
       case 'v': options.to_print = "tapferryd " TAPFERRY_VERSION "\n"; break;
       case 'h': options.to_print = kUsage; break;
       default: return Error("read", "the command line", "an option is unknown, or lacks its value");
@@ -73,7 +82,7 @@ Result<Options> read_options(int argc, char* argv[]) {
   return options;
 }
 
-// Should: keep in the bounding set what a helper needs, and effective what starting one needs; CAP_NET_ADMIN is raised to look at a
+// Should: keep in the bounding set what a helper and adopting need, and effective what starting one needs; CAP_NET_ADMIN is raised to look at a
 // socket (helper/peer.h). Must not: have more. (A program that is executed with effective uid 0 gets the bounding set.)
 Status limit_capabilities() {
   constexpr auto kBoth = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
@@ -81,7 +90,7 @@ Status limit_capabilities() {
   const bool is_chosen = capng_updatev(CAPNG_ADD, kBoth, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_BOUNDING_SET, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL,
-                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD, -1) == 0;
+                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD, CAP_SYS_PTRACE, -1) == 0;
   if (is_chosen && capng_apply(CAPNG_SELECT_BOTH) == 0) return {};
   return Error::from_errno("limit", "capabilities", EPERM)
       .with_hint("tapferryd needs to be root, with all that tapferry-helper needs; see tapferryd(8)");
@@ -148,23 +157,34 @@ Status serve(const ServiceManager& manager, const Options& options) {
   return status;
 }
 
-Status run(int argc, char* argv[]) {
+// The exit status.
+Result<int> adopt() {
+  const bool is_done = TRY(adopt_orphans());
+  return is_done ? 0 : kAdoptLaterStatus;
+}
+
+Result<int> run(int argc, char* argv[]) {
   const ServiceManager manager = TRY(read_service_manager());
   TRY(make_sane());
   const Options options = TRY(read_options(argc, argv));
-  if (options.to_print != nullptr) return write_all(STDOUT_FILENO, options.to_print, "standard output");
+  if (options.to_print != nullptr) {
+    TRY(write_all(STDOUT_FILENO, options.to_print, "standard output"));
+    return 0;
+  }
   if (geteuid() != 0 || getuid() != 0) {
     return Error("serve", "clients", "not started by root").with_hint("see tapferryd(8)");
   }
-  return serve(manager, options);
+  if (options.is_to_adopt) return adopt();
+  TRY(serve(manager, options));
+  return 0;
 }
 
 }  // namespace
 }  // namespace tapferry
 
 int main(int argc, char* argv[]) {
-  const tapferry::Status status = tapferry::run(argc, argv);
-  if (status.is_ok()) return 0;
+  const auto status = tapferry::run(argc, argv);
+  if (status.is_ok()) return status.value();
   tapferry::log_error(tapferry::kProgram, status.error());
   return 1;
 }
