@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, and Prometheus' linter: downloaded once
-and kept in a cache.
+"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, and others' tools: Prometheus' linter,
+systemd's varlinkctl: downloaded once and kept in a cache.
 
 Nothing is installed. apt resolves and downloads with a configuration and a state directory of its own, which are
 thrown away afterwards; packages are unpacked beside their final place and renamed, so that an interrupted download
@@ -24,12 +24,15 @@ import tempfile
 from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
-ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus")
+ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus", "varlinkctl")
 BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
 _NEWER = "trixie"
 # Those that a session-mode libvirtd needs; what else they ask for (a newer systemd) only services use.
 _LIBVIRT = ("libvirt0", "libvirt-common", "libvirt-clients", "libvirt-daemon", "libvirt-daemon-common",
             "libvirt-daemon-driver-qemu")
+# varlinkctl and all that it is linked with, down to the C library: it is started by that one's own loader.
+_VARLINKCTL = ("systemd", "libsystemd-shared", "libc6", "libacl1", "libaudit1", "libblkid1", "libcap-ng0", "libcap2",
+               "libcrypt1", "libmount1", "libpam0g", "libpcre2-8-0", "libseccomp2", "libselinux1", "libssl3t64", "zlib1g", "libzstd1")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -91,7 +94,7 @@ def prefetch(say: Callable[[str], None]) -> None:
 
 def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
     backports = f"{_codename()}-backports"
-    suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER}.get(item)
+    suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER, "varlinkctl": _NEWER}.get(item)
     apt = _PrivateApt(work / "apt", suite)
     if item == "passt":
         # It needs a newer C library than this system's, and is started by that one's own loader.
@@ -100,6 +103,8 @@ def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
         archives = apt.download_with_missing_libraries("qemu-system-x86", backports)
     elif item == "libvirt-11":
         archives = apt.download(*(f"{package}/{backports}" for package in _LIBVIRT))
+    elif item == "varlinkctl":
+        archives = apt.download(*(f"{package}/{_NEWER}" for package in _VARLINKCTL))
     elif item == "prometheus":
         archives = apt.download("prometheus")  # for promtool
     else:
