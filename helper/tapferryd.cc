@@ -7,8 +7,10 @@
 #include <csignal>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -33,6 +35,7 @@ constexpr const char* kBrokerAccount = "tapferry-broker";
 // tapferry-broker's descriptors; broker/main.cc.
 constexpr int kBrokersListener = 3;
 constexpr int kBrokersChannel = 4;
+constexpr int kBrokerEndMs = 5000;
 
 constexpr const char* kUsage =
     "Usage: tapferryd [--socket=PATH] [--helper=PATH] [--broker=PATH]\n"
@@ -127,8 +130,12 @@ Status become_broker(const Options& options, const ServiceAccount& account, cons
   return Error::from_errno("start", path, errno);
 }
 
-// The channel to it.
-Result<Fd> start_broker(const Options& options, const Fd& listener) {
+struct Broker {
+  Fd channel;
+  pid_t pid = 0;
+};
+
+Result<Broker> start_broker(const Options& options, const Fd& listener) {
   const ServiceAccount account = TRY(service_account(kBrokerAccount));
   auto [own, brokers] = TRY(socket_pair(SOCK_SEQPACKET));
   const pid_t child = fork();
@@ -137,7 +144,14 @@ Result<Fd> start_broker(const Options& options, const Fd& listener) {
     log_error(kProgram, become_broker(options, account, listener, brokers).error());
     _exit(1);
   }
-  return std::move(own);
+  return Broker{std::move(own), child};
+}
+
+// It ends with the channel. Whoever starts tapferryd next finds nothing left over then.
+void wait_for_broker(pid_t pid) {
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd ended = {process.get(), POLLIN, 0};
+  if (process.is_open()) (void)poll(&ended, 1, kBrokerEndMs);
 }
 
 Status serve(const ServiceManager& manager, const Options& options) {
@@ -148,11 +162,12 @@ Status serve(const ServiceManager& manager, const Options& options) {
   EventLog log = EventLog::connect();
   TRY(limit_capabilities());
   const SocketFile file = TRY(file_of_socket(listener.get()));
-  Launcher launcher(TRY(start_broker(options, listener)), file, options.helper, std::move(log));
+  Broker broker = TRY(start_broker(options, listener));
   listener.reset();
   notify(manager, "READY=1\nSTATUS=serving");
-  const Status status = launcher.serve(signals.get());
+  const Status status = Launcher(std::move(broker.channel), file, options.helper, std::move(log)).serve(signals.get());
   notify(manager, "STOPPING=1");
+  wait_for_broker(broker.pid);
   if (is_own_socket) unlink(options.socket.c_str());
   return status;
 }
