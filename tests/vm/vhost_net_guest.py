@@ -12,7 +12,7 @@ from attach_case import AttachCase
 from kernel_host import ALL_PROCESSES
 from vm_case import VmCase, installed_command, installed_helper
 
-TIMEOUT = 350  # times three there
+TIMEOUT = 500  # times three there
 
 # An emulated emulator does some ten million instructions a second. Time that passes by instructions (16 ns each) keeps
 # the guest from being late for every tick of its timer, and so from doing nothing but that.
