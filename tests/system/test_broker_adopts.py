@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import unittest
 
 import frames
@@ -13,6 +14,7 @@ import links
 import processes
 import sandbox
 from broker_case import BrokerCase, need_broker
+from warden_case import nodes
 
 TIMEOUT = 600
 GUEST = "52:54:00:00:00:01"
@@ -218,6 +220,24 @@ class ByHand(AdoptCase):
         self.warden()
         opened.close()
         self.assertGone(opened.grant["ifname"])
+
+    def test_killed_at_any_moment_it_can_be_done_again(self):
+        """Also while it has all queues open, to count them."""
+        whole, part = self.open("macvtap=v0,queues=2"), self.open("macvtap=v0,queues=3")
+        self.kill_all()
+        self.age(part.grant["ifname"])
+        os.close(part.fds.pop())
+        for milliseconds in (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128):
+            with self.box.popen([self.daemon_program, "--adopt"], "root") as process:
+                time.sleep(milliseconds / 1000)
+                process.kill()
+            processes.kill_and_wait(*processes.wardens())
+        self.assertTrue(sandbox.eventually(lambda: self.adopt().returncode == 0, 60))
+        self.assertEqual(nodes(), [])
+        for opened in (whole, part):
+            self.assertTrue(self.crosses(opened))
+            opened.close()
+            self.assertGone(opened.grant["ifname"])
 
     def test_is_for_root(self):
         done = self.adopt("alice")
