@@ -161,11 +161,11 @@ DAEMON := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text net/wire \
   helper/tapferryd helper/service helper/launcher helper/peer helper/event_log helper/syslog \
   helper/sane helper/privilege helper/accounts helper/service_account helper/adoption \
-  net/address net/bridge_port net/frame_filter net/ip_address net/link net/mac net/macvtap net/macvtap_claim \
-  net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
-  helper/adopt helper/confine helper/detach helper/device helper/kept helper/port_security helper/privileged \
-  helper/privileged_macvtap helper/queue_node helper/queue_watches helper/warden helper/warden_adopt helper/warden_connect \
-  helper/wards)
+  net/abandoned net/address net/bridge_port net/frame_filter net/ip_address net/link net/mac net/macvtap \
+  net/macvtap_claim net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
+  helper/adopt helper/confine helper/detach helper/device helper/granted helper/kept helper/port_security \
+  helper/privileged helper/privileged_macvtap helper/queue_node helper/queue_watches helper/warden helper/warden_adopt \
+  helper/warden_connect helper/wards)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED) $(DAEMON),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
