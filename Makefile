@@ -153,13 +153,19 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
   helper/privileged helper/granted helper/handover helper/tap helper/port_security helper/macvtap \
   helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
-  helper/warden helper/warden_connect helper/kept)
-# tapferryd, which starts the helper for those who are connected; and nothing else of it has privilege.
+  helper/warden helper/warden_adopt helper/warden_connect helper/wards helper/kept helper/queue_watches)
+# tapferryd, which starts the helper for those who are connected, and takes up what a killed warden left; and nothing else of it
+# has privilege.
 DAEMON := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text net/wire \
   helper/tapferryd helper/service helper/launcher helper/peer helper/event_log helper/syslog \
-  helper/sane helper/privilege helper/accounts helper/service_account)
-UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED),$(NET))
+  helper/sane helper/privilege helper/accounts helper/service_account helper/adoption \
+  net/abandoned net/address net/bridge_port net/frame_filter net/ip_address net/link net/mac net/macvtap \
+  net/macvtap_claim net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
+  helper/adopt helper/confine helper/detach helper/device helper/granted helper/kept helper/port_security \
+  helper/privileged helper/privileged_macvtap helper/queue_node helper/queue_watches helper/warden helper/warden_adopt \
+  helper/warden_connect helper/wards)
+UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED) $(DAEMON),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \
             $(B)/tapferryd $(B)/tapferry-broker \
@@ -191,7 +197,7 @@ $(B)/tapferry-helper: $(call objects,$(PRIVILEGED))
 	$(link) $(PRIVILEGED_LIBS) $(LIBS)
 
 $(B)/tapferryd: $(call objects,$(DAEMON))
-	$(link) $(CAPNG_LIBS) $(LIBS)
+	$(link) $(PRIVILEGED_LIBS) $(LIBS)
 
 $(B)/tapferry-broker: $(call objects,$(BASE) $(NET) $(BROKER))
 	$(link) $(TOOLS_LIBS) $(LIBS)

@@ -59,4 +59,23 @@ Kept keep_of(const Link& link, const Spec& spec, std::set<int> queues) {
   return kept;
 }
 
+std::optional<Kept> keep_by_tag(const Link& link) {
+  const auto tag = parse_tag(link.alias);
+  if (!tag) return std::nullopt;
+  const bool is_macvtap = link.kind == "macvtap" && tag->kind == Kind::kMacvtap;
+  const bool is_tap = link.kind == "tun" && tag->kind != Kind::kMacvtap;
+  const bool goes_with_queues = is_macvtap && !tag->persist;
+  if (!is_macvtap && !is_tap) return std::nullopt;
+  if (!goes_with_queues && !tag->locked_mac && !tag->follows_addresses) return std::nullopt;
+  Spec spec;
+  spec.kind = tag->kind;
+  spec.guest_mac = tag->locked_mac;
+  spec.lock = tag->locked_mac.has_value();
+  if (tag->follows_addresses) spec.filter.emplace().is_auto = true;
+  Kept kept = keep_of(link, spec, {});
+  kept.goes_with_queues = goes_with_queues;
+  kept.fixed_mac = tag->locked_mac;
+  return kept;
+}
+
 }  // namespace tapferry

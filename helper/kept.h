@@ -51,4 +51,7 @@ class KeptTable {
 // What `keep` puts into the table. `link` is the complete interface, its alias one of our tags.
 Kept keep_of(const Link& link, const Spec& spec, std::set<int> queues);
 
+// The same from its tag alone, without queues, for a warden that wasn't there when it was made; nothing if it needs none.
+std::optional<Kept> keep_by_tag(const Link& link);
+
 }  // namespace tapferry

@@ -149,6 +149,7 @@ void Launcher::look_at_runs() {
     if (ended == 0) return false;
     run.event.outcome = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "done" : "failed";
     log_.write(run.event);
+    adoption_.look_for_warden();
     // If that can't be sent tapferry-broker is gone, which serve() sees.
     (void)send_fields(channel_.get(), {"ended", run.id, std::to_string(status)}).is_ok();
     return true;
@@ -156,23 +157,27 @@ void Launcher::look_at_runs() {
 }
 
 int Launcher::ms_to_next_deadline() const {
-  if (runs_.empty()) return -1;
+  if (runs_.empty()) return adoption_.ms_to_next();
   const auto next = std::min_element(runs_.begin(), runs_.end(), [](const Run& a, const Run& b) {
                       return a.deadline < b.deadline;
                     })->deadline;
   const auto left = std::chrono::duration_cast<milliseconds>(next - steady_clock::now()).count();
   // One that was killed and can't end yet is looked at again from time to time.
-  return static_cast<int>(std::max<long>(left, 100));
+  const int helpers = static_cast<int>(std::max<long>(left, 100));
+  const int adoption = adoption_.ms_to_next();
+  return adoption < 0 ? helpers : std::min(helpers, adoption);
 }
 
 Status Launcher::serve(int signals) {
   for (;;) {
     std::vector<pollfd> polled = {{channel_.get(), POLLIN, 0}, {signals, POLLIN, 0}};
     for (const Run& run : runs_) polled.push_back({run.process.get(), POLLIN, 0});
+    adoption_.add_polled(&polled);
     const int ready = poll(polled.data(), polled.size(), ms_to_next_deadline());
     if (ready < 0 && errno != EINTR) return Error::from_errno("wait for", "requests", errno);
     if (polled[1].revents) return {};
     look_at_runs();
+    adoption_.look();
     if (polled[0].revents) TRY(take_request());
   }
 }

@@ -23,6 +23,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "helper/adoption.h"
 #include "helper/event_log.h"
 #include "helper/peer.h"
 #include "net/wire.h"
@@ -56,6 +57,7 @@ class Launcher {
   SocketFile listener_;
   std::string helper_;
   EventLog log_;
+  Adoption adoption_;
   std::vector<Run> runs_;
 };
 

@@ -129,6 +129,9 @@ Result<Link> MacvtapMaker::identify(const MacvtapOrder& order, uid_t uid, const 
   tag.since = time(nullptr);
   tag.rule = order.rule_label;
   tag.stays_down = order.stays_down;
+  tag.queues = order.spec.queues;
+  if (order.spec.lock.value_or(false)) tag.locked_mac = mac;
+  tag.follows_addresses = order.spec.filter && order.spec.filter->is_auto;
   LinkIdentity identity;
   if (mac != fresh.mac) identity.mac = mac;
   identity.alias = to_string(tag);

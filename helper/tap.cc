@@ -72,7 +72,7 @@ Status attach(const std::vector<Fd>& queues, const std::string& name, const Spec
   return {};
 }
 
-Tag tag_of(const Identity& caller, const Verdict& verdict) {
+Tag tag_of(const Identity& caller, const Verdict& verdict, Mac mac) {
   const Spec& spec = verdict.effective;
   Tag tag;
   tag.uid = caller.uid;
@@ -82,6 +82,8 @@ Tag tag_of(const Identity& caller, const Verdict& verdict) {
   tag.persist = spec.persist;
   tag.rule = verdict.rule_label;
   tag.stays_down = verdict.stays_down;
+  if (spec.lock.value_or(false)) tag.locked_mac = mac;
+  tag.follows_addresses = spec.filter && spec.filter->is_auto;
   return tag;
 }
 
@@ -94,7 +96,6 @@ Mac port_mac(Mac mac) {
 Status identify(Rtnl& rtnl, Link* tap, const Identity& caller, const Verdict& verdict, const Link* bridge) {
   const Spec& spec = verdict.effective;
   LinkIdentity identity;
-  identity.alias = to_string(tag_of(caller, verdict));
   identity.mac = spec.mac;
   identity.mtu = spec.mtu;
   if (bridge != nullptr) {
@@ -102,6 +103,7 @@ Status identify(Rtnl& rtnl, Link* tap, const Identity& caller, const Verdict& ve
     if (!identity.mtu) identity.mtu = bridge->mtu;
     identity.without_ipv6_address = true;
   }
+  identity.alias = to_string(tag_of(caller, verdict, identity.mac.value_or(tap->mac)));
   TRY(perform(rtnl, SetIdentity{*tap, identity}));
   tap->alias = identity.alias;
   tap->mac = identity.mac.value_or(tap->mac);

@@ -7,13 +7,17 @@
 #include <csignal>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/syscall.h"
 #include "config.h"
+#include "helper/adopt.h"
+#include "helper/adoption.h"
 #include "helper/event_log.h"
 #include "helper/launcher.h"
 #include "helper/peer.h"
@@ -31,9 +35,11 @@ constexpr const char* kBrokerAccount = "tapferry-broker";
 // tapferry-broker's descriptors; broker/main.cc.
 constexpr int kBrokersListener = 3;
 constexpr int kBrokersChannel = 4;
+constexpr int kBrokerEndMs = 5000;
 
 constexpr const char* kUsage =
     "Usage: tapferryd [--socket=PATH] [--helper=PATH] [--broker=PATH]\n"
+    "       tapferryd --adopt\n"
     "Hands interfaces over by a socket, to programs that a setuid helper can't serve: tapferryd(8).\n"
     "\n"
     "  --socket=PATH   where to listen, unless a service manager gave a socket (default: " TAPFERRY_BROKER_SOCKET
@@ -42,6 +48,7 @@ constexpr const char* kUsage =
     ")\n"
     "  --broker=PATH   the one that speaks with clients (default: " TAPFERRY_BROKER_PATH
     ")\n"
+    "  --adopt         take up what a warden that was killed watched over, and end\n"
     "  --version       print the version\n"
     "  --help          print this\n";
 
@@ -49,14 +56,18 @@ struct Options {
   std::string socket = TAPFERRY_BROKER_SOCKET;
   std::string helper = TAPFERRY_HELPER_PATH;
   std::string broker = TAPFERRY_BROKER_PATH;
+  bool is_to_adopt = false;
   const char* to_print = nullptr;
 };
 
 Result<Options> read_options(int argc, char* argv[]) {
-  constexpr option kOptions[] = {
-      {"socket", required_argument, nullptr, 's'}, {"helper", required_argument, nullptr, 'e'},
-      {"broker", required_argument, nullptr, 'b'}, {"version", no_argument, nullptr, 'v'},
-      {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
+  constexpr option kOptions[] = {{"socket", required_argument, nullptr, 's'},
+                                 {"helper", required_argument, nullptr, 'e'},
+                                 {"broker", required_argument, nullptr, 'b'},
+                                 {"adopt", no_argument, nullptr, 'a'},
+                                 {"version", no_argument, nullptr, 'v'},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {nullptr, 0, nullptr, 0}};
   Options options;
   opterr = 0;
   for (int found; (found = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -64,6 +75,7 @@ Result<Options> read_options(int argc, char* argv[]) {
       case 's': options.socket = optarg; break;
       case 'e': options.helper = optarg; break;
       case 'b': options.broker = optarg; break;
+      case 'a': options.is_to_adopt = true; break;
       case 'v': options.to_print = "tapferryd " TAPFERRY_VERSION "\n"; break;
       case 'h': options.to_print = kUsage; break;
       default: return Error("read", "the command line", "an option is unknown, or lacks its value");
@@ -73,7 +85,7 @@ Result<Options> read_options(int argc, char* argv[]) {
   return options;
 }
 
-// Should: keep in the bounding set what a helper needs, and effective what starting one needs; CAP_NET_ADMIN is raised to look at a
+// Should: keep in the bounding set what a helper and adopting need, and effective what starting one needs; CAP_NET_ADMIN is raised to look at a
 // socket (helper/peer.h). Must not: have more. (A program that is executed with effective uid 0 gets the bounding set.)
 Status limit_capabilities() {
   constexpr auto kBoth = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
@@ -81,7 +93,7 @@ Status limit_capabilities() {
   const bool is_chosen = capng_updatev(CAPNG_ADD, kBoth, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_BOUNDING_SET, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL,
-                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD, -1) == 0;
+                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD, CAP_SYS_PTRACE, -1) == 0;
   if (is_chosen && capng_apply(CAPNG_SELECT_BOTH) == 0) return {};
   return Error::from_errno("limit", "capabilities", EPERM)
       .with_hint("tapferryd needs to be root, with all that tapferry-helper needs; see tapferryd(8)");
@@ -118,8 +130,12 @@ Status become_broker(const Options& options, const ServiceAccount& account, cons
   return Error::from_errno("start", path, errno);
 }
 
-// The channel to it.
-Result<Fd> start_broker(const Options& options, const Fd& listener) {
+struct Broker {
+  Fd channel;
+  pid_t pid = 0;
+};
+
+Result<Broker> start_broker(const Options& options, const Fd& listener) {
   const ServiceAccount account = TRY(service_account(kBrokerAccount));
   auto [own, brokers] = TRY(socket_pair(SOCK_SEQPACKET));
   const pid_t child = fork();
@@ -128,7 +144,14 @@ Result<Fd> start_broker(const Options& options, const Fd& listener) {
     log_error(kProgram, become_broker(options, account, listener, brokers).error());
     _exit(1);
   }
-  return std::move(own);
+  return Broker{std::move(own), child};
+}
+
+// It ends with the channel. Whoever starts tapferryd next finds nothing left over then.
+void wait_for_broker(pid_t pid) {
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd ended = {process.get(), POLLIN, 0};
+  if (process.is_open()) (void)poll(&ended, 1, kBrokerEndMs);
 }
 
 Status serve(const ServiceManager& manager, const Options& options) {
@@ -139,32 +162,44 @@ Status serve(const ServiceManager& manager, const Options& options) {
   EventLog log = EventLog::connect();
   TRY(limit_capabilities());
   const SocketFile file = TRY(file_of_socket(listener.get()));
-  Launcher launcher(TRY(start_broker(options, listener)), file, options.helper, std::move(log));
+  Broker broker = TRY(start_broker(options, listener));
   listener.reset();
   notify(manager, "READY=1\nSTATUS=serving");
-  const Status status = launcher.serve(signals.get());
+  const Status status = Launcher(std::move(broker.channel), file, options.helper, std::move(log)).serve(signals.get());
   notify(manager, "STOPPING=1");
+  wait_for_broker(broker.pid);
   if (is_own_socket) unlink(options.socket.c_str());
   return status;
 }
 
-Status run(int argc, char* argv[]) {
+// The exit status.
+Result<int> adopt() {
+  const bool is_done = TRY(adopt_orphans());
+  return is_done ? 0 : kAdoptLaterStatus;
+}
+
+Result<int> run(int argc, char* argv[]) {
   const ServiceManager manager = TRY(read_service_manager());
   TRY(make_sane());
   const Options options = TRY(read_options(argc, argv));
-  if (options.to_print != nullptr) return write_all(STDOUT_FILENO, options.to_print, "standard output");
+  if (options.to_print != nullptr) {
+    TRY(write_all(STDOUT_FILENO, options.to_print, "standard output"));
+    return 0;
+  }
   if (geteuid() != 0 || getuid() != 0) {
     return Error("serve", "clients", "not started by root").with_hint("see tapferryd(8)");
   }
-  return serve(manager, options);
+  if (options.is_to_adopt) return adopt();
+  TRY(serve(manager, options));
+  return 0;
 }
 
 }  // namespace
 }  // namespace tapferry
 
 int main(int argc, char* argv[]) {
-  const tapferry::Status status = tapferry::run(argc, argv);
-  if (status.is_ok()) return 0;
+  const auto status = tapferry::run(argc, argv);
+  if (status.is_ok()) return status.value();
   tapferry::log_error(tapferry::kProgram, status.error());
   return 1;
 }

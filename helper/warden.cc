@@ -3,12 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
-#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,7 +18,9 @@
 #include "helper/privilege.h"
 #include "helper/privileged_macvtap.h"
 #include "helper/queue_node.h"
+#include "helper/queue_watches.h"
 #include "helper/syslog.h"
+#include "helper/warden_service.h"
 #include "net/address.h"
 #include "net/rtnl_events.h"
 #include "net/tag.h"
@@ -30,98 +29,24 @@
 namespace tapferry {
 namespace {
 
-constexpr const char* kQueueLimit = "/proc/sys/fs/inotify/max_queued_events";
-constexpr uint64_t kDefaultQueueLimit = 16384;
-// Of a watch come IN_DELETE_SELF and IN_IGNORED.
-constexpr size_t kEventsPerWatch = 2;
 // Until an interface that couldn't be removed is tried again.
 constexpr int kRetryMs = 500;
 // Of poll(2) in a row, which can fail for want of memory.
 constexpr int kMostFailures = 1000;
+// Programs of root's that watch it; there is one tapferryd.
+constexpr auto kMostObservers = 4;
 
-using Fields = std::vector<std::string>;
-
-// A maker.
-struct Connection {
-  Fd socket;
-  std::optional<Intent> intent;
-  std::set<int> queues;  // watches not yet part of a kept interface
-  std::string node;      // that it opens queues by
-  int kept_index = 0;
-};
-
-// With more watches than half of its queue inotify could lose an event, and then a queue would never be seen to go.
-size_t most_watches() {
-  uint64_t limit = kDefaultQueueLimit;
-  const Result<Fd> file = open_file(kQueueLimit, O_RDONLY);
-  if (file.is_ok()) {
-    const Result<std::string> text = read_all(file.value().get(), 64, kQueueLimit);
-    if (text.is_ok()) limit = parse_uint(text.value().substr(0, text.value().find('\n')), 1, 1u << 30).value_or(limit);
-  }
-  return static_cast<size_t>(limit) / kEventsPerWatch;
-}
-
-class Warden {
- public:
-  static Result<Warden> begin(Fd listener);
-  void add_connection(Fd socket) { connections_.push_back({std::move(socket), std::nullopt, {}, "", 0}); }
-  void serve();
-
- private:
-  Warden(Fd listener, Fd inotify, RtnlEvents events, Rtnl rtnl, Fd syslog)
-      : listener_(std::move(listener)),
-        inotify_(std::move(inotify)),
-        events_(std::move(events)),
-        rtnl_(std::move(rtnl)),
-        syslog_(std::move(syslog)),
-        most_watches_(most_watches()) {}
-
-  void accept_one();
-  // False when the connection has ended.
-  bool serve_connection(Connection& connection);
-  void end_connection(Connection& connection);
-  Status answer(Connection& connection, const Fields& request);
-  Status greet(Connection& connection, const Fields& request);
-  Status intend(Connection& connection, const Fields& request);
-  Status watch_queue(Connection& connection);
-  Status keep(Connection& connection, const Fields& request);
-  Status undo(Connection& connection);
-
-  void read_inotify();
-  void read_events();
-  void look_at(const Link& link);
-  void look_at_all();
-  Status follow_addresses(int index);
-  void follow_addresses_of(int upper);
-  // Now, or as soon as it can be done.
-  void remove(int index, const std::string& why);
-  void remove_overdue();
-
-  Fd listener_;
-  Fd inotify_;
-  RtnlEvents events_;
-  Rtnl rtnl_;
-  Fd syslog_;
-  size_t most_watches_;
-  size_t watches_ = 0;
-  std::vector<Connection> connections_;
-  KeptTable kept_;
-  std::map<int, std::string> overdue_;  // what couldn't be removed, by index, and why it has to be
-};
+}  // namespace
 
 Result<Warden> Warden::begin(Fd listener) {
-  Fd inotify(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify.is_open()) {
-    return Error::from_errno("watch", "the queues of macvtaps", errno)
-        .with_hint("sysctl fs.inotify.max_user_instances limits the wardens");
-  }
+  QueueWatches watches = TRY(QueueWatches::open());
   TRY(raise_capability(CAP_NET_ADMIN));
   Result<Rtnl> rtnl = Rtnl::open();
   TRY(lower_capability(CAP_NET_ADMIN));
   Rtnl changes = TRY(std::move(rtnl));
   RtnlEvents events = TRY(RtnlEvents::open({RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}));
   Result<Fd> syslog = connect_to_syslog();
-  return Warden(std::move(listener), std::move(inotify), std::move(events), std::move(changes),
+  return Warden(std::move(listener), std::move(watches), std::move(events), std::move(changes),
                 syslog.is_ok() ? std::move(syslog).value() : Fd());
 }
 
@@ -132,14 +57,21 @@ void Warden::accept_one() {
   if (!socket.is_open()) return;
   ucred peer = {};
   socklen_t length = sizeof peer;
-  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != getuid()) return;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
+  const bool is_observer = peer.uid == 0 && getuid() != 0;
+  if (is_observer ? std::count_if(connections_.begin(), connections_.end(),
+                                  [](const Connection& other) { return other.is_observer; }) >= kMostObservers
+                  : peer.uid != getuid()) {
+    return;
+  }
   add_connection(std::move(socket));
+  connections_.back().is_observer = is_observer;
 }
 
 bool Warden::serve_connection(Connection& connection) {
   const Result<WireMessage> message = receive_fields(connection.socket.get(), 0);
-  if (!message.is_ok() || message.value().fields.empty()) return false;
-  const Status status = answer(connection, message.value().fields);
+  if (!message.is_ok() || message.value().fields.empty() || connection.is_observer) return false;
+  const Status status = answer(connection, message.value());
   const Fields reply = status.is_ok() ? Fields{"ok"} : error_fields(status.error());
   return send_fields(connection.socket.get(), reply).is_ok();
 }
@@ -150,13 +82,15 @@ void Warden::end_connection(Connection& connection) {
   if (!connection.node.empty()) unlink(connection.node.c_str());
 }
 
-Status Warden::answer(Connection& connection, const Fields& request) {
+Status Warden::answer(Connection& connection, const WireMessage& message) {
+  const Fields& request = message.fields;
   const std::string& verb = request[0];
   if (verb == "hello" && request.size() == 2) return greet(connection, request);
   if (verb == "intend" && request.size() == 4) return intend(connection, request);
   if (verb == "queue" && request.size() == 1) return watch_queue(connection);
   if (verb == "keep" && request.size() == 3) return keep(connection, request);
   if (verb == "undo") return undo(connection);
+  if (verb == "adopt" && request.size() == 2) return adopt(message);
   return Error::from_errno("understand", verb, EBADMSG);
 }
 
@@ -179,19 +113,7 @@ Status Warden::intend(Connection& connection, const Fields& request) {
 }
 
 Status Warden::watch_queue(Connection& connection) {
-  if (watches_ >= most_watches_) {
-    return Error("watch", "one more queue", "the warden watches " + std::to_string(watches_) + " already")
-        .with_hint("sysctl fs.inotify.max_queued_events: raise it, and start again when no macvtap is in use");
-  }
-  const int watch = inotify_add_watch(inotify_.get(), connection.node.c_str(), IN_DELETE_SELF);
-  if (watch < 0) {
-    const int code = errno;
-    Error error = Error::from_errno("watch", connection.node, code);
-    if (code != ENOSPC) return error;
-    return std::move(error).with_hint("sysctl fs.inotify.max_user_watches limits the queues");
-  }
-  ++watches_;
-  connection.queues.insert(watch);
+  connection.queues.insert(TRY(watches_.add(connection.node)));
   return {};
 }
 
@@ -249,20 +171,9 @@ void Warden::remove_overdue() {
   for (const auto& [index, why] : attempts) remove(index, why);
 }
 
-void Warden::read_inotify() {
-  alignas(inotify_event) char buffer[4096];
-  ssize_t n;
-  while ((n = read(inotify_.get(), buffer, sizeof buffer)) > 0) {
-    for (ssize_t at = 0; at < n;) {
-      inotify_event event;
-      memcpy(&event, buffer + at, sizeof event);
-      at += static_cast<ssize_t>(sizeof event + event.len);
-      if (event.mask & IN_IGNORED) --watches_;
-      if ((event.mask & IN_DELETE_SELF) == 0) continue;
-      for (Connection& connection : connections_) connection.queues.erase(event.wd);
-      if (const auto index = kept_.queue_closed(event.wd)) remove(*index, "");
-    }
-  }
+void Warden::end_queue(int watch) {
+  for (Connection& connection : connections_) connection.queues.erase(watch);
+  if (const auto index = kept_.queue_closed(watch)) remove(*index, "");
 }
 
 void Warden::look_at(const Link& link) {
@@ -314,12 +225,18 @@ void Warden::follow_addresses_of(int upper) {
   }
 }
 
+bool Warden::has_makers() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const Connection& connection) { return !connection.is_observer; });
+}
+
 void Warden::serve() {
+  // Only the one that all find: what another has that was started beside it is known to that one.
+  if (listener_.is_open()) adopt_watchable();
   int failures = 0;
-  while (!connections_.empty() || !kept_.is_empty()) {
-    std::vector<pollfd> polled = {{inotify_.get(), POLLIN, 0},
-                                  {events_.fd(), POLLIN, 0},
-                                  {listener_.is_open() ? listener_.get() : -1, POLLIN, 0}};
+  while (has_makers() || !kept_.is_empty()) {
+    std::vector<pollfd> polled = {
+        {watches_.fd(), POLLIN, 0}, {events_.fd(), POLLIN, 0}, {listener_.is_open() ? listener_.get() : -1, POLLIN, 0}};
     const size_t first = polled.size();
     for (const Connection& connection : connections_) polled.push_back({connection.socket.get(), POLLIN, 0});
     const int ready = poll(polled.data(), polled.size(), overdue_.empty() ? -1 : kRetryMs);
@@ -327,7 +244,7 @@ void Warden::serve() {
     if (failures == kMostFailures) return;
     if (ready < 0) continue;
     remove_overdue();
-    if (polled[0].revents) read_inotify();
+    if (polled[0].revents) watches_.read([&](int watch) { end_queue(watch); });
     if (polled[1].revents) read_events();
     for (size_t i = polled.size(); i-- > first;) {
       if (polled[i].revents == 0 || serve_connection(connections_[i - first])) continue;
@@ -336,7 +253,11 @@ void Warden::serve() {
     }
     if (polled[2].revents) accept_one();
   }
+  // Killed, it couldn't say so.
+  for (const Connection& observer : connections_) (void)send_fields(observer.socket.get(), {"done"}).is_ok();
 }
+
+namespace {
 
 // Should: let go of everything but its connection and listener, leave the caller's cgroup, keep CAP_NET_ADMIN only. Must
 // not: be within reach of any caller.

@@ -16,14 +16,15 @@
 //   queue               watch the node, which a queue is about to be opened by
 //   keep INDEX SPEC     the interface is complete; from now on it is the warden's, whatever becomes of the maker
 //   undo                delete it after all
+//   adopt INDEX, with descriptors   a macvtap that was another warden's: its nodes (helper/adopt.h)
 //
 // A queue is gone when its node's inode is: the node was unlinked, so that is when the last descriptor of the open file is
 // closed, be it a copy, another process's, in flight in a socket or registered with io_uring. IN_CLOSE can't be counted, since
 // inotify merges equal events; an inode goes only once.
 //
 // It has the uid of the system user tapferry, so that no caller can signal it, CAP_NET_ADMIN, and no file, no stdio
-// and no descriptor of any interface. When it is killed all the same (by root, or for want of memory), its macvtaps stay:
-// `tapferry doctor --repair` finds them by their tags.
+// and no descriptor of any interface. When it is killed all the same (by root, or for want of memory), the next one takes up locks and
+// filters by their tags, and tapferryd brings it the macvtaps. Without tapferryd `tapferry doctor --repair` removes those.
 #pragma once
 
 #include <string>

@@ -17,6 +17,9 @@ std::string to_string(const Tag& tag) {
   text += " since=" + std::to_string(tag.since);
   if (tag.persist) text += " persist=on";
   if (tag.stays_down) text += " up=off";
+  if (tag.queues != 1) text += " queues=" + std::to_string(tag.queues);
+  if (tag.locked_mac) text += " lock=" + to_string(*tag.locked_mac);
+  if (tag.follows_addresses) text += " filter=auto";
   text += " rule=";
   const std::string rule = escape(tag.rule);
   const size_t room = kMaxAlias - text.size();
@@ -43,8 +46,14 @@ std::optional<Tag> parse_tag(std::string_view alias) {
       tag.since = static_cast<int64_t>(parse_uint(word, 0, INT64_MAX).value_or(0));
     } else if (word == "persist=on") {
       tag.persist = true;
+    } else if (consume_prefix(&word, "queues=")) {
+      tag.queues = static_cast<unsigned>(parse_uint(word, 1, kMaxQueues).value_or(1));
+    } else if (consume_prefix(&word, "lock=")) {
+      tag.locked_mac = parse_mac(word);
     } else if (word == "up=off") {
       tag.stays_down = true;
+    } else if (word == "filter=auto") {
+      tag.follows_addresses = true;
     }
   }
   return tag;

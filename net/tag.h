@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/mac.h"
 #include "net/spec.h"
 
 namespace tapferry {
@@ -21,6 +22,10 @@ struct Tag {
   bool persist = false;
   std::string rule;         // "policy.conf:12"
   bool stays_down = false;  // that rule forces up=off, so its user may not bring it up
+  // What a warden has to know who wasn't there when the interface was made:
+  unsigned queues = 1;                 // that were handed over; said of macvtaps only
+  std::optional<Mac> locked_mac = {};  // lock=on: the MAC address that it has to keep
+  bool follows_addresses = false;      // filter=auto
 
   bool operator==(const Tag&) const = default;
 };

@@ -68,8 +68,8 @@ Result<WireMessage> receive_fields(int socket, int timeout_ms) {
   return message;
 }
 
-Result<WireMessage> ask(int socket, const std::vector<std::string>& request, int timeout_ms) {
-  TRY(send_fields(socket, request));
+Result<WireMessage> ask(int socket, const std::vector<std::string>& request, int timeout_ms, std::span<const int> fds) {
+  TRY(send_fields(socket, request, fds));
   WireMessage answer = TRY(receive_fields(socket, timeout_ms));
   if (answer.fields.empty()) return Error::from_errno("ask", kObject, EPIPE);
   if (answer.fields[0] != "error") return answer;

@@ -30,6 +30,7 @@ Status send_fields(int socket, const std::vector<std::string>& fields, std::span
 Result<WireMessage> receive_fields(int socket, int timeout_ms);
 
 // Sends `request` and waits for its answer; an answer that is an error is returned as one. EPIPE: the peer is gone.
-Result<WireMessage> ask(int socket, const std::vector<std::string>& request, int timeout_ms);
+Result<WireMessage> ask(int socket, const std::vector<std::string>& request, int timeout_ms,
+                        std::span<const int> fds = {});
 
 }  // namespace tapferry

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/doctor_holders.h"
 
-#include "tools/process_fds.h"
+#include "net/process_fds.h"
 
 namespace tapferry {
 

@@ -13,11 +13,12 @@
 
 #include "base/syscall.h"
 #include "net/link.h"
+#include "net/macvtap_claim.h"
 #include "net/tag.h"
 #include "net/warden_names.h"
 #include "tools/doctor.h"
-#include "tools/doctor_claim.h"
 #include "tools/doctor_holders.h"
+#include "tools/private_node.h"
 
 namespace tapferry {
 namespace {
@@ -96,8 +97,9 @@ Result<std::string> delete_unheld(Rtnl& rtnl, const Link& judged) {
     return Error("delete", judged.name, "somebody has changed it meanwhile");
   }
   const dev_t device = TRY(macvtap_device(now.value()));
-  const auto claim = MacvtapClaim::take(now.value(), device);
-  if (!claim.is_ok()) return claim.error();
+  const PrivateNode node = TRY(PrivateNode::make(device));
+  const MacvtapClaim claim = TRY(MacvtapClaim::take(now.value(), node.path()));
+  if (claim.held_by_others() > 0) return Error::from_errno("open", now.value().name, EBUSY);
   TRY(delete_link(rtnl, now.value()));
   return std::string("deleted");
 }

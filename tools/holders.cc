@@ -9,7 +9,7 @@
 
 #include "base/parse.h"
 #include "base/syscall.h"
-#include "tools/process_fds.h"
+#include "net/process_fds.h"
 
 namespace tapferry {
 namespace {

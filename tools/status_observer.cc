@@ -6,7 +6,7 @@
 #include <pwd.h>
 
 #include "net/macvtap.h"
-#include "tools/doctor_claim.h"
+#include "net/macvtap_claim.h"
 #include "tools/status.h"
 
 namespace tapferry {

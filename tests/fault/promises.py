@@ -38,7 +38,7 @@ def picture(got):
     link = links.get(got.taps[0].name)
     seen = {"taps": [(tap.name == link.name, tap.flag_names, tap.header_size, tap.nonblocking) for tap in got.taps],
             "kind": link.kind, "up": link.up, "mtu": link.mtu, "master": link.master,
-            "alias": re.sub(r"since=\d+", "since=", link.alias), "mac": link.mac[:2] if link.master else "any",
+            "alias": re.sub(r"since=\d+", "since=", link.alias).replace(link.mac, "its own"), "mac": link.mac[:2] if link.master else "any",
             "slots": [name.rpartition(".")[0] for name in link.altnames],
             "addresses": link.raw.get("inet6_addr_gen_mode"), "isolated": link.port.get("isolated"),
             "locked": (link.port.get("locked"), link.port.get("learning")), "rules": _traffic_control(link.name),

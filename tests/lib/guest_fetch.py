@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt, Prometheus' linter, and a small Debian to
-install into: downloaded once and kept in a cache.
+"""What the guests are made of, Debian kernels, a newer QEMU and a newer libvirt; others' tools, Prometheus' linter and
+systemd's varlinkctl; and a small Debian to install into: downloaded once and kept in a cache.
 
 Nothing is installed. apt resolves and downloads with a configuration and a state directory of its own, which are
 thrown away afterwards; packages are unpacked beside their final place and renamed, so that an interrupted download
@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Callable
 
 APT_TIMEOUT_S = 600
-ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus", "debian-root")
+ITEMS = ("kernel-cloud", "kernel-full", "qemu-10", "libvirt-11", "prometheus", "debian-root", "varlinkctl")
 BENCH_ITEMS = ("passt",)  # that of Debian 13, which speaks vhost-user; for `make bench` only
 _NEWER = "trixie"
 # Those that a session-mode libvirtd needs; what else they ask for (a newer systemd) only services use.
@@ -33,6 +33,9 @@ _LIBVIRT = ("libvirt0", "libvirt-common", "libvirt-clients", "libvirt-daemon", "
 # What the packages need, so that apt finds all of it without a network; what `make install` needs; users and capabilities.
 _ROOT_PACKAGES = ("apparmor", "iproute2", "libcap-ng0", "libcap2-bin", "libglib2.0-0", "libjson-glib-1.0-0", "libmnl0",
                   "libseccomp2", "liburing2", "libvirt0", "make", "systemd")
+# varlinkctl and all that it is linked with, down to the C library: it is started by that one's own loader.
+_VARLINKCTL = ("systemd", "libsystemd-shared", "libc6", "libacl1", "libaudit1", "libblkid1", "libcap-ng0", "libcap2",
+               "libcrypt1", "libmount1", "libpam0g", "libpcre2-8-0", "libseccomp2", "libselinux1", "libssl3t64", "zlib1g", "libzstd1")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -99,7 +102,7 @@ def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
         os.rename(work / "tree", place)
         return
     backports = f"{_codename()}-backports"
-    suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER}.get(item)
+    suite = {"qemu-10": backports, "libvirt-11": backports, "passt": _NEWER, "varlinkctl": _NEWER}.get(item)
     apt = _PrivateApt(work / "apt", suite)
     if item == "passt":
         # It needs a newer C library than this system's, and is started by that one's own loader.
@@ -108,6 +111,8 @@ def _fetch(item: str, work: pathlib.Path, place: pathlib.Path) -> None:
         archives = apt.download_with_missing_libraries("qemu-system-x86", backports)
     elif item == "libvirt-11":
         archives = apt.download(*(f"{package}/{backports}" for package in _LIBVIRT))
+    elif item == "varlinkctl":
+        archives = apt.download(*(f"{package}/{_NEWER}" for package in _VARLINKCTL))
     elif item == "prometheus":
         archives = apt.download("prometheus")  # for promtool
     else:

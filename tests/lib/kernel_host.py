@@ -53,6 +53,34 @@ exec busybox poweroff -f
 """
 _BEGIN, _END = "-----begin output-----", "-----end output-----"
 
+# systemd becomes pid 1 instead, and starts little more than journald and the program. What the machine's own units would start,
+# mount and wait for isn't there.
+_BOOT = """
+set -e
+: >/etc/fstab
+echo uninitialized >/etc/machine-id
+rm -rf /etc/systemd/system/* /lib/systemd/system-generators/* /lib/systemd/system/*.wants/* /var/log/journal
+{prepare}
+printf %s {main} >/kernel-host/main
+cat >/etc/systemd/system/kernel-host.service <<END
+[Unit]
+After=basic.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /kernel-host/main
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+END
+cat >/etc/systemd/system/kernel-host.target <<END
+[Unit]
+Requires=systemd-journald.service systemd-journald-dev-log.socket kernel-host.service
+AllowIsolate=yes
+END
+ln -sf kernel-host.target /etc/systemd/system/default.target
+exec /lib/systemd/systemd --show-status=no --log-target=journal
+"""
+
 # Not chroot: in one no user namespace can be made.
 _SWITCH = """
 mkdir /lower /upper /host
@@ -91,13 +119,18 @@ class Completed:
 
 def run(command: Sequence[str], *, vmm: guest.Qemu, environment: dict[str, str] | None = None, directory: str = "/",
         modules: Sequence[str] = HOST_MODULES, smp: int = 2, memory_mb: int = 1024, timeout_s: float = 120,
-        say: Callable[[str], None] = lambda text: None) -> Completed:
-    """Runs `command` in `directory`, with few variables besides `environment`. Raises Unavailable without a kernel."""
+        systemd_after: str | None = None, say: Callable[[str], None] = lambda text: None) -> Completed:
+    """Runs `command` in `directory`, with few variables besides `environment`. Raises Unavailable without a kernel.
+
+    With `systemd_after`, a shell script that is run first, systemd is pid 1 and the command a service of its own.
+    """
     kernel = guest_fetch.kernel("full", say)
     variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LC_ALL": "C", **(environment or {})}
     words = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items()), *command]
     main = _MAIN.format(directory=shlex.quote(directory), begin=shlex.quote(_BEGIN), end=shlex.quote(_END),
                         command=shlex.join(words))
+    if systemd_after is not None:
+        main = _BOOT.format(prepare=systemd_after, main=shlex.quote(main))
     script = _SWITCH.format(busybox=initramfs.BUSYBOX, main=shlex.quote(main), all_processes=ALL_PROCESSES,
                             modules=shlex.quote(str(kernel.modules)), release=kernel.release)
     image = os.memfd_create("initramfs")

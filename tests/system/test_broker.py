@@ -299,8 +299,8 @@ class Hostile(BrokerCase):
         status = processes.status(self.daemon.pid)
         # kill, setgid, setuid, setpcap; linux/capability.h
         self.assertEqual(int(status["CapEff"], 16), 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8)
-        # Besides: dac_override, net_admin, mknod.
-        wanted = int(status["CapEff"], 16) | 1 << 1 | 1 << 12 | 1 << 27
+        # Besides: dac_override, net_admin, sys_ptrace, mknod.
+        wanted = int(status["CapEff"], 16) | 1 << 1 | 1 << 12 | 1 << 19 | 1 << 27
         self.assertEqual(int(status["CapBnd"], 16), wanted & int(processes.status(os.getpid())["CapBnd"], 16))
 
 

@@ -2,17 +2,20 @@
 """tapferryd with many clients at once, and with those that aren't nice: nobody waits for another, and nothing is left."""
 import json
 import os
+import select
 import signal
 import textwrap
-import threading
+import time
 import unittest
 
 import links
 import processes
 import sandbox
 from broker_case import BROKER, SERVICE, BrokerCase, BrokerError, need_broker
+from one_file import note
 
 TIMEOUT = 600
+LONGEST = 9  # seconds; a call that isn't whole is waited for ten
 
 
 def setUpModule():
@@ -29,40 +32,57 @@ class Load(BrokerCase):
         self.box.policy("allow bridge=br0 max=1000")
 
     def test_200_clients_are_served_beside_20_that_are_not_nice(self):
-        broker, = self.broker_pids()
+        """Each of them while the others are still connected and have what they want of it."""
         self.client().call(f"{SERVICE}.GetInfo")
-        sandbox.eventually(lambda: len(processes.descriptors(broker)) <= 8, 5)
-        before = len(processes.descriptors(broker)), len(processes.descriptors(self.daemon.pid))
+        before = self.descriptors()
         bad = [self.client("bob") for _ in range(self.BAD)]
         for number, client in enumerate(bad):
             client.send_bytes((b"", b"{\"method\":", b"\xff\xfe garbage\0", b"\0\0\0\0")[number % 4])
         good = [self.client("alice") for _ in range(self.GOOD)]
-        results = [None] * self.GOOD
-
-        def ask(index):
-            try:
-                results[index] = good[index].call(f"{BROKER}.Open", net="bridge=br0")
-            except (BrokerError, OSError, EOFError) as error:
-                results[index] = error
-
-        threads = [threading.Thread(target=ask, args=(index,)) for index in range(self.GOOD)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(120)
-        failed = [result for result in results if not isinstance(result, tuple)]
-        self.assertEqual(failed, [])
-        names = {parameters["grant"]["ifname"] for parameters, _fds in results}
-        self.assertEqual(len(names), self.GOOD)
-        for _parameters, fds in results:
-            for fd in fds:
-                os.close(fd)
+        started = time.monotonic()
+        for client in good:
+            client.send(f"{BROKER}.Open", net="bridge=br0")
+        took, names, fds = self.serve(good, started)
+        self.assertEqual((len(names), len(fds)), (self.GOOD, self.GOOD))
+        note(f"broker: {self.GOOD} Opens at once beside {self.BAD} bad clients: all served after {max(took):.2f} s, the median "
+             f"after {sorted(took)[self.GOOD // 2]:.2f} s")
+        # A second by itself; this is for a machine that does much else, and less than any timeout of the broker's.
+        self.assertLess(max(took), LONGEST * (4 if sandbox.IS_SANITIZED else 1))
+        silent = [client for number, client in enumerate(bad) if number % 4 < (1 if sandbox.IS_SANITIZED else 2)]
+        for client in silent:
+            client.sock.setblocking(False)
+            with self.assertRaises(BlockingIOError, msg="those without a whole call are still waited for"):
+                client.sock.recv(1)
+        for fd in fds:
+            os.close(fd)
         for client in good + bad:
             client.close()
-        self.assertTrue(sandbox.eventually(
-            lambda: (len(processes.descriptors(broker)), len(processes.descriptors(self.daemon.pid))) <= before, 20),
-            "descriptors are left")
+        self.assertReturns(before)
         self.assertEqual([link.name for link in links.of_kind("tun")], [])
+
+    def serve(self, clients, started):
+        """(when each was served, the interfaces' names, their descriptors), in the order in which the replies come."""
+        took, names, fds, waiting = [], set(), [], {client.sock: client for client in clients}
+        while waiting:
+            ready, _, _ = select.select(list(waiting), [], [], 60)
+            self.assertTrue(ready, f"{len(waiting)} aren't served")
+            for sock in ready:
+                parameters, received = waiting.pop(sock).result()
+                took.append(time.monotonic() - started)
+                names.add(parameters["grant"]["ifname"])
+                fds += received
+        return took, names, fds
+
+    def descriptors(self):
+        broker, = self.broker_pids()
+        sandbox.eventually(lambda: len(processes.descriptors(broker)) <= 8, 5)
+        return len(processes.descriptors(broker)), len(processes.descriptors(self.daemon.pid))
+
+    def assertReturns(self, before):
+        broker, = self.broker_pids()
+        self.assertTrue(sandbox.eventually(lambda: all(
+            len(processes.descriptors(pid)) <= count for pid, count in zip((broker, self.daemon.pid), before)), 20),
+            "descriptors are left")
 
     def test_a_user_with_too_many_connections_is_told_and_others_are_served(self):
         many = [self.client("bob") for _ in range(256)]
@@ -138,13 +158,30 @@ class Stopped(BrokerCase):
 class Memory(BrokerCase):
     """It doesn't grow."""
 
+    def setUp(self):
+        super().setUp()
+        self.box.policy("allow bridge=br0 queues=4 max=1000", "allow macvtap=v0 queues=2 max=1000")
+
+    def resident(self):
+        """KiB of tapferryd and of tapferry-broker."""
+        return [int(processes.status(pid)["VmRSS"].split()[0]) for pid in (self.daemon.pid, *self.broker_pids())]
+
+    def check(self, call_often, warm, times):
+        call_often(warm)
+        before, descriptors = self.resident(), self.open_files()
+        call_often(times)
+        after = self.resident()
+        note(f"broker: resident memory of tapferryd and tapferry-broker before and after {5 * times} more calls: "
+             f"{before} and {after} KiB")
+        for first, last in zip(before, after):
+            self.assertLess(last, first + 2048)
+        self.assertTrue(sandbox.eventually(lambda: self.open_files() <= descriptors, 20), "descriptors are left")
+
+    def open_files(self):
+        return sum(len(processes.descriptors(pid)) for pid in (self.daemon.pid, *self.broker_pids()))
+
     @unittest.skipIf(sandbox.IS_SANITIZED, "a sanitizer keeps what is freed")
     def test_a_thousand_calls_leave_memory_as_it_was(self):
-        pid, = self.broker_pids()
-
-        def kilobytes():
-            return int(processes.status(pid)["VmRSS"].split()[0])
-
         def call_often(times):
             for _ in range(times):
                 for user in ("alice", "bob", "carol", "mallory", "bobby"):
@@ -152,10 +189,21 @@ class Memory(BrokerCase):
                     client.call(f"{SERVICE}.GetInfo")
                     client.close()
 
-        call_often(60)
-        before = kilobytes()
-        call_often(200)
-        self.assertLess(kilobytes(), before + 2048)
+        self.check(call_often, 60, 200)
+
+    @unittest.skipIf(sandbox.IS_SANITIZED, "a sanitizer keeps what is freed")
+    def test_hundreds_of_interfaces_leave_memory_as_it_was(self):
+        def call_often(times):
+            for number in range(times):
+                for user in ("alice", "bob", "carol", "mallory", "bobby"):
+                    client = self.client(user)
+                    client.send(f"{BROKER}.Open", net="macvtap=v0,queues=2" if number % 8 == 0 else "bridge=br0,queues=4")
+                    for fd in client.result()[1]:
+                        os.close(fd)
+                    client.close()
+
+        self.check(call_often, 16, 64)
+        self.assertTrue(sandbox.eventually(lambda: not links.of_kind("macvtap") + links.of_kind("tun"), 20))
 
 
 if __name__ == "__main__":

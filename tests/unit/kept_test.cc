@@ -145,5 +145,44 @@ TEST(Kept, IsEmptyWhenNothingIsLeft) {
   EXPECT_EQ(table.find(5), nullptr);
 }
 
+TEST(KeptByTag, AMacvtapGoesWithTheQueuesThatAreFound) {
+  const auto kept = keep_by_tag(macvtap(5));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_TRUE(kept->goes_with_queues);
+  EXPECT_EQ(kept->uid, 1000u);
+  EXPECT_FALSE(kept->fixed_mac || kept->follows_addresses);
+}
+
+TEST(KeptByTag, ALockKeepsTheAddressThatItHadWhenItWasMade) {
+  Link link = port(5);
+  link.alias = "tapferry uid=1000 kind=bridge upper=br0 since=1 lock=fe:00:00:00:00:01 rule=policy.conf:1";
+  KeptTable table;
+  table.add(5, keep_by_tag(link).value());
+  EXPECT_TRUE(table.why_remove(link));
+  link.mac = *parse_mac("fe:00:00:00:00:01");
+  EXPECT_FALSE(table.why_remove(link));
+  EXPECT_FALSE(table.find(5)->goes_with_queues);
+}
+
+TEST(KeptByTag, ALockedMacvtapLetsOnlyItsAddressPass) {
+  Link link = macvtap(5);
+  link.alias = "tapferry uid=1 kind=macvtap since=1 lock=52:54:00:00:00:01 filter=auto rule=p:1";
+  const Kept kept = keep_by_tag(link).value();
+  EXPECT_EQ(kept.traffic.only_source, link.mac);
+  EXPECT_EQ(kept.upper, link.lower);
+}
+
+TEST(KeptByTag, WhatNeedsNobodyIsLeftAlone) {
+  EXPECT_FALSE(keep_by_tag(port(5)));  // of another kind than its tag says
+  Link link = port(5);
+  link.alias = "tapferry uid=1 kind=bridge upper=br0 since=1 rule=p:1";
+  EXPECT_FALSE(keep_by_tag(link));
+  link = macvtap(5);
+  link.alias = "uplink";
+  EXPECT_FALSE(keep_by_tag(link));
+  link.alias = "tapferry uid=1 kind=macvtap since=1 persist=on rule=p:1";
+  EXPECT_FALSE(keep_by_tag(link));
+}
+
 }  // namespace
 }  // namespace tapferry

@@ -10,7 +10,9 @@ TEST(Tag, PrintsWhatItParses) {
   for (const Tag& tag : {Tag{1000, Kind::kBridge, "br0", 1767225600, false, "policy.conf:12"},
                          Tag{4294967294, Kind::kTap, "", 1, true, "/some where/else.conf:3"},
                          Tag{0, Kind::kMacvtap, "eth0", 0, false, ""},
-                         Tag{1000, Kind::kMacvtap, "eth0", 1, false, "policy.conf:1", true}}) {
+                         Tag{1000, Kind::kMacvtap, "eth0", 1, false, "policy.conf:1", true},
+                         Tag{1, Kind::kMacvtap, "eth0", 1, false, "p:1", false, 64, std::nullopt, true},
+                         Tag{1, Kind::kBridge, "br0", 1, true, "p:1", true, 1, parse_mac("fe:00:00:00:00:01"), true}}) {
     EXPECT_EQ(parse_tag(to_string(tag)), tag) << to_string(tag);
   }
 }
@@ -28,6 +30,13 @@ TEST(Tag, RuleCannotAddWordsOfItsOwn) {
   ASSERT_TRUE(tag.has_value());
   EXPECT_FALSE(tag->persist);
   EXPECT_EQ(tag->uid, 1000u);
+}
+
+TEST(Tag, OneOfAnEarlierVersionHasOneQueueAndNoLock) {
+  const auto tag = parse_tag("tapferry uid=5 kind=macvtap upper=v0 since=7 rule=p:1");
+  ASSERT_TRUE(tag.has_value());
+  EXPECT_EQ(tag->queues, 1u);
+  EXPECT_FALSE(tag->locked_mac || tag->follows_addresses);
 }
 
 TEST(Tag, IsNoOtherAlias) {

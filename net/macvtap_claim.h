@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Proof that nobody holds a macvtap. /proc can't give it: a descriptor may be on its way in a socket, registered with an
+// How many queues of a macvtap others hold, and proof that nobody does. /proc can't give it: a descriptor may be on its way in a socket, registered with an
 // io_uring, or a process's that can't be seen from here. But the kernel allows a macvtap 256 queues and counts every one that
 // is open anywhere (tap_set_queue() in drivers/net/tap.c). Who has opened 256, and gets EBUSY for the next, has all of
 // them: nobody else holds it, and nobody else can open it until it is deleted.
@@ -20,12 +20,16 @@ namespace tapferry {
 // private mount of this namespace's; else /sys, if what that says of the interface is what rtnetlink says.
 Result<dev_t> macvtap_device(const Link& macvtap);
 
-// All queues of a macvtap. Each is switched off as soon as it is open, so that of a holder who wasn't seen only frames that
-// arrive within those microseconds are lost.
+// All queues of a macvtap that nobody else holds. Each is switched off as soon as it is open, so that of a holder only frames
+// that arrive within those microseconds are lost.
 class MacvtapClaim {
  public:
-  // EBUSY: somebody else holds a queue. Needs CAP_MKNOD, a /dev that allows devices, and 260 descriptors.
-  static Result<MacvtapClaim> take(const Link& macvtap, dev_t device);
+  // `node` is a node of its device, which isn't needed any more afterwards. Needs a file system there that allows devices,
+  // and 260 descriptors.
+  static Result<MacvtapClaim> take(const Link& macvtap, const std::string& node);
+
+  // 0: nobody holds it, and nobody can open it as long as this exists.
+  size_t held_by_others() const;
 
   MacvtapClaim(MacvtapClaim&&) = default;
   MacvtapClaim& operator=(MacvtapClaim&&) = delete;
@@ -35,7 +39,6 @@ class MacvtapClaim {
 
  private:
   MacvtapClaim() = default;
-  Status open_all(const Link& macvtap, const std::string& node);
 
   std::vector<Fd> queues_;
 };

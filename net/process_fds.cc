@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/process_fds.h"
+#include "net/process_fds.h"
 
 #include <cerrno>
 #include <dirent.h>

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "tools/doctor_claim.h"
+#include "net/macvtap_claim.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <fcntl.h>
-#include <glib.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -21,13 +17,14 @@
 #include "base/syscall.h"
 #include "net/macvtap.h"
 #include "net/tun.h"
-#include "tools/doctor_nodes.h"
 
 namespace tapferry {
 namespace {
 
 // MAX_TAP_QUEUES in include/linux/if_tap.h, the same from Linux 4.1 to 6.18. Should it change, a claim fails, which is safe.
 constexpr size_t kAllQueues = 256;
+// Queues that are closed at once.
+constexpr size_t kClosers = 64;
 // Of an attribute in sysfs (PAGE_SIZE).
 constexpr size_t kMaxAttribute = 4096;
 
@@ -76,36 +73,6 @@ Result<dev_t> parse_device(const std::string& text, const Link& link) {
   return Error("find the device of", link.name, "`" + text + "' is no device number");
 }
 
-// A node that exists for as long as it is opened through.
-class PrivateNode {
- public:
-  static Result<PrivateNode> make(dev_t device) {
-    uint64_t random = 0;
-    if (getrandom(&random, sizeof random, 0) != sizeof random) return Error::from_errno("read", "random bytes", errno);
-    char suffix[17];
-    snprintf(suffix, sizeof suffix, "%016" PRIx64, random);
-    PrivateNode node(std::string(kOwnNodes) + "/" + std::string(kOwnNodePrefix) + suffix);
-    if (mknod(node.path_.c_str(), S_IFCHR | 0600, device) != 0) {
-      const int code = errno;
-      const std::string path = std::exchange(node.path_, {});
-      return Error::from_errno("make", path, code).with_hint("it needs CAP_MKNOD: root outside of containers has it");
-    }
-    return node;
-  }
-  PrivateNode(PrivateNode&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  PrivateNode& operator=(PrivateNode&&) = delete;
-  PrivateNode(const PrivateNode&) = delete;
-  PrivateNode& operator=(const PrivateNode&) = delete;
-  ~PrivateNode() {
-    if (!path_.empty()) unlink(path_.c_str());
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  explicit PrivateNode(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
-
 // That the queue which was opened is this interface's: by name and address, since another namespace may have the name.
 Status check_queue(int fd, const Link& macvtap) {
   const TapQueue queue = TRY(describe_tap_queue(fd));
@@ -142,36 +109,43 @@ Result<dev_t> macvtap_device(const Link& macvtap) {
   return parse_device(text, macvtap);
 }
 
-Result<MacvtapClaim> MacvtapClaim::take(const Link& macvtap, dev_t device) {
+Result<MacvtapClaim> MacvtapClaim::take(const Link& macvtap, const std::string& node) {
   raise_descriptor_limit();
-  const PrivateNode node = TRY(PrivateNode::make(device));
   MacvtapClaim claim;
-  TRY(claim.open_all(macvtap, node.path()));
-  return claim;
-}
-
-Status MacvtapClaim::open_all(const Link& macvtap, const std::string& node) {
   for (;;) {
     auto queue = open_file(node, O_RDWR | O_NONBLOCK);
     if (!queue.is_ok()) {
-      if (queue.error().code() == EBUSY && queues_.size() == kAllQueues) return {};
+      if (queue.error().code() == EBUSY) return claim;
       return Error::from_errno("open", macvtap.name, queue.error().code());
     }
     switch_off(queue.value().get());
-    queues_.push_back(std::move(queue).value());
-    if (queues_.size() == 1) TRY(check_queue(queues_[0].get(), macvtap));
-    if (queues_.size() > kAllQueues) return Error("open", macvtap.name, "this kernel allows it more than 256 queues");
+    claim.queues_.push_back(std::move(queue).value());
+    if (claim.queues_.size() == 1) TRY(check_queue(claim.queues_[0].get(), macvtap));
+    if (claim.queues_.size() > kAllQueues) {
+      return Error("open", macvtap.name, "this kernel allows it more than 256 queues");
+    }
   }
 }
 
+size_t MacvtapClaim::held_by_others() const { return kAllQueues - queues_.size(); }
+
 // Each close waits for an RCU grace period, some 10 ms (tap_put_queue()): one after the other that would be seconds.
 MacvtapClaim::~MacvtapClaim() {
-  constexpr int kThreads = 64;
-  if (queues_.empty()) return;
-  const auto close_one = [](gpointer queue, gpointer) { static_cast<Fd*>(queue)->reset(); };
-  GThreadPool* pool = g_thread_pool_new(close_one, nullptr, kThreads, FALSE, nullptr);
-  for (Fd& queue : queues_) g_thread_pool_push(pool, &queue, nullptr);
-  g_thread_pool_free(pool, FALSE, TRUE);
+  const auto close_one = [](void* queue) -> void* {
+    static_cast<Fd*>(queue)->reset();
+    return nullptr;
+  };
+  for (size_t begin = 0; begin < queues_.size(); begin += kClosers) {
+    std::vector<pthread_t> threads;
+    const size_t end = std::min(begin + kClosers, queues_.size());
+    for (size_t i = begin; i < end; ++i) {
+      pthread_t thread;
+      if (pthread_create(&thread, nullptr, close_one, &queues_[i]) == 0) threads.push_back(thread);
+      else
+        queues_[i].reset();
+    }
+    for (const pthread_t thread : threads) pthread_join(thread, nullptr);
+  }
 }
 
 }  // namespace tapferry
