@@ -153,7 +153,8 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/audit helper/request helper/accounts helper/service_account helper/quota helper/sweep helper/device \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
   helper/privileged helper/granted helper/handover helper/tap helper/port_security helper/macvtap \
-  helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
+  helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/user_node \
+  helper/privileged_macvtap \
   helper/warden helper/warden_connect helper/kept)
 # tapferryd, which starts the helper for those who are connected; and nothing else of it has privilege.
 DAEMON := $(addsuffix .cc, \

@@ -11,9 +11,9 @@
 namespace tapferry {
 
 Status check_supported(const Spec& spec) {
-  const bool is_tap = spec.kind == Kind::kBridge || spec.kind == Kind::kTap;
-  if (spec.persist && !is_tap) {
-    return Error("ask for", to_string(spec), "persist= is for bridge= and tap=, and not for macvtaps in this release");
+  if (spec.persist && spec.kind == Kind::kDevice) {
+    return Error("ask for", to_string(spec), "persist= is for new interfaces, and device= is there already")
+        .with_hint("leave it out");
   }
   return check_port_security(spec);
 }
