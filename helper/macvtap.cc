@@ -78,7 +78,7 @@ Result<HandOver> make_macvtap(Rtnl& rtnl, Result<Maker>& maker, const Identity& 
       maker.value().make_macvtap({spec, verdict.rule_label, verdict.rule_hash, verdict.quota_max, verdict.stays_down}));
   HandOver made;
   made.queues = std::move(device.queues);
-  made.undo.is_made_by_maker = true;
+  made.undo.made_by_maker = caller.uid;
   const Result<Link> macvtap = get_link(rtnl, device.index);
   if (macvtap.is_ok()) {
     made.grant = grant_of(macvtap.value(), verdict);

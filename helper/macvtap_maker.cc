@@ -122,7 +122,7 @@ Result<MadeDevice> MacvtapMaker::make_intended(const MacvtapOrder& order, uid_t 
   TRY(limit_traffic(rtnl_, macvtap, false, spec, nullptr));
   TRY(bring_up(spec, macvtap, parent));
   TRY(ask(warden(), {"keep", std::to_string(macvtap.index), to_string(spec)}, kWardenTimeoutMs));
-  made_ = Made{macvtap.index, device};
+  made_ = Made{macvtap.index, device, macvtap.alias};
   return made;
 }
 
@@ -206,8 +206,14 @@ Status MacvtapMaker::persist(uid_t uid) {
 
 Status MacvtapMaker::undo() {
   // It closes the node, too.
-  TRY(ask(warden(), {"undo"}, kWardenTimeoutMs));
-  if (!made_) return {};
+  const Result<WireMessage> undone = ask(warden(), {"undo"}, kWardenTimeoutMs);
+  if (!made_) return undone.is_ok() ? Status() : Status(undone.error());
+  // One that is to persist wouldn't be found by its tag when nobody has deleted it.
+  if (!undone.is_ok()) {
+    const Result<UserNode> node = look_at_user_node(made_->index, made_->device);
+    if (node.is_ok() && node.value() == UserNode::kStale) TRY(close_user_node(made_->index));
+    TRY(perform(rtnl_, DeleteTagged{made_->index, made_->alias}));
+  }
   return remove_closed_user_node(rtnl_, made_->index);
 }
 
@@ -218,9 +224,14 @@ Status MacvtapMaker::release(int ifindex, uid_t uid) {
   // First: its number may be another interface's as soon as this one is gone.
   if (has_node) TRY(close_user_node(ifindex));
   const Result<std::string> deleted = perform(rtnl_, DeleteReleased{link, uid});
-  if (!deleted.is_ok() && has_node && get_link(rtnl_, ifindex).is_ok()) reopen_user_node(ifindex);
+  // It may have worked, and only its answer be lost.
+  if (!deleted.is_ok() && get_link(rtnl_, ifindex).is_ok()) {
+    if (has_node) reopen_user_node(ifindex);
+    return deleted.error();
+  }
+  TRY(remove_closed_user_node(rtnl_, ifindex));
   if (!deleted.is_ok()) return deleted.error();
-  return remove_closed_user_node(rtnl_, ifindex);
+  return {};
 }
 
 // The queues are closed by now, since they were on the stack of what failed.

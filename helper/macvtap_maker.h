@@ -40,6 +40,7 @@ class MacvtapMaker {
   struct Made {
     int index;
     dev_t device;
+    std::string alias;
   };
 
   Status create(const NewMacvtap& wanted, Mac mac);

@@ -192,8 +192,10 @@ Status check_privilege(const Acquired& acquired) {
 // Only when it was sent: a process that is killed before has left nothing. Our descriptors still keep it, should the receiver's be
 // gone.
 Status let_persist(Acquired& acquired, const HandOver& made) {
-  if (made.grant.kind == Kind::kMacvtap) return acquired.maker.value().persist();
-  return set_tap_persistent(made.queues[0].get(), true);
+  if (made.grant.kind != Kind::kMacvtap) return set_tap_persistent(made.queues[0].get(), true);
+  const Status persists = acquired.maker.value().persist();
+  if (persists.is_ok()) return {};
+  return Error("make persistent", made.grant.ifname, persists.error().line());
 }
 
 Status hand_over(Acquired& acquired, const Request& request) {
