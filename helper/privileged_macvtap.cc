@@ -64,15 +64,16 @@ Status act(Rtnl&, const MakeQueueNode& op) {
   return {};
 }
 
-// Safe: a list entry for the caller, to whom the policy has allowed the interface, on a node that has its number and is a
-// macvtap's; looked at on the descriptor that it is then set on. What the node's mode allows to others stays.
+// Safe: a list entry for the caller, to whom the policy has allowed the interface, on the kernel's node, which goes with the
+// interface, and has its number, a macvtap's; looked at on the descriptor that it is then set on. What the node's mode allows to others stays.
 Status act(Rtnl&, const LetUserIn& op) {
   const std::string path = user_node_path(op.index);
   const bool is_tap = TRY(is_tap_device(op.device));
   const Fd node = TRY(open_file(path, O_PATH | O_NOFOLLOW));
   struct stat status;
   if (fstat(node.get(), &status) != 0) return Error::from_errno("look at", path, errno);
-  if (!is_tap || !S_ISCHR(status.st_mode) || status.st_rdev != op.device) {
+  const bool is_kernels = TRY(is_on_devtmpfs(status.st_dev));
+  if (!is_tap || !is_kernels || !S_ISCHR(status.st_mode) || status.st_rdev != op.device) {
     return Error::from_errno("let in by", path, EPERM);
   }
   const std::string acl = acl_with_user(status.st_mode, op.uid);

@@ -8,9 +8,11 @@
 #include <linux/posix_acl_xattr.h>
 #include <linux/xattr.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "base/syscall.h"
 #include "helper/privileged_macvtap.h"
 #include "net/macvtap.h"
@@ -19,6 +21,9 @@ namespace tapferry {
 namespace {
 
 constexpr mode_t kPermissions = 0777;
+constexpr const char* kMountinfo = "/proc/self/mountinfo";
+// Some ten thousand mounts.
+constexpr size_t kMaxMountinfo = 4 * 1024 * 1024;
 // The owner's, and the mask of what its list gives to users (acl(5)).
 constexpr mode_t kOpenMode = 0660;
 
@@ -37,6 +42,21 @@ Status place(Rtnl& rtnl, const std::string& temporary, int index, uid_t uid, con
 }  // namespace
 
 std::string user_node_path(int index) { return "/dev/tap" + std::to_string(index); }
+
+bool is_devtmpfs(std::string_view mountinfo, dev_t device) {
+  const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  for (const std::string_view line : split(mountinfo, '\n')) {
+    // Blanks in paths are escaped.
+    const auto words = split(line, ' ');
+    if (words.size() > 2 && words[2] == number && line.find(" - devtmpfs ") != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+Result<bool> is_on_devtmpfs(dev_t device) {
+  const Fd file = TRY(open_file(kMountinfo, O_RDONLY));
+  return is_devtmpfs(TRY(read_all(file.get(), kMaxMountinfo, kMountinfo)), device);
+}
 
 std::string acl_with_user(mode_t mode, uid_t uid) {
   struct {
@@ -67,7 +87,12 @@ Result<UserNode> look_at_user_node(int index, dev_t device) {
   }
   const bool is_of_device = S_ISCHR(status.st_mode) && status.st_rdev == device;
   if (is_own(status) && (is_of_device || (status.st_mode & kPermissions) == 0)) return UserNode::kStale;
-  if (is_of_device) return UserNode::kKernels;
+  const bool is_kernels = TRY(is_on_devtmpfs(status.st_dev));
+  if (is_of_device && is_kernels) return UserNode::kKernels;
+  if (is_of_device) {
+    return Error("make the node", path, "it is there, and neither the kernel's own nor made by tapferry")
+        .with_hint("as root, remove it");
+  }
   return Error("make the node", path, "it is there, and of another interface")
       .with_hint("ask again, and the next interface has another number; `tapferry doctor' tells if it was left behind");
 }

@@ -20,6 +20,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 
 #include "base/result.h"
@@ -32,11 +33,12 @@ std::string user_node_path(int index);
 
 enum class UserNode {
   kAbsent,
-  kKernels,  // has the interface's number, and is not of our making
+  kKernels,  // the kernel's own, with the interface's number
   kStale,    // of our making, for an interface that is gone
 };
 
-// What there is now for a new macvtap with this index and number. An error: somebody else's.
+// What there is now for a new macvtap with this index and number. An error: somebody else's. So is one of that number that
+// the kernel has not made, since it wouldn't remove it with the interface.
 Result<UserNode> look_at_user_node(int index, dev_t device);
 
 // Lets `uid` open it. `temporary` is a path for open_queue(), which nothing has; `watch` has the warden note the node there.
@@ -57,6 +59,10 @@ void close_user_node(int index, std::optional<ino_t> inode);
 
 // Removes it if it is closed.
 Status remove_closed_user_node(Rtnl& rtnl, int index);
+
+// Whether the file system with the number `device` (st_dev) is a devtmpfs, by the text of /proc/self/mountinfo, proc(5).
+bool is_devtmpfs(std::string_view mountinfo, dev_t device);
+Result<bool> is_on_devtmpfs(dev_t device);
 
 // The value of system.posix_acl_access that lets `uid` read and write besides whom `mode` lets: acl(5), <linux/posix_acl_xattr.h>.
 std::string acl_with_user(mode_t mode, uid_t uid);
