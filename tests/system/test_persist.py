@@ -12,7 +12,6 @@ import unittest
 import handover
 import links
 import processes
-import sandbox
 from helper_case import need_helper
 from one_file import note
 from persist_case import PersistCase

@@ -2,6 +2,7 @@
 """macvtap= with persist=on: it outlives its holders, its user (and nobody else) opens it again by /dev/tap<index>, and what may
 be opened by that node is never another interface's."""
 import os
+import pwd
 import random
 import signal
 import stat
@@ -12,7 +13,6 @@ import unittest
 import handover
 import links
 import processes
-import pwd
 import sandbox
 from command_case import need_command as setUpModule  # noqa: F401
 from device_case import in_namespace, mac_behind, number_of, own_sysfs
