@@ -152,7 +152,8 @@ PRIVILEGED := $(addsuffix .cc, \
   helper/audit helper/request helper/accounts helper/service_account helper/quota helper/sweep helper/device \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
   helper/privileged helper/granted helper/handover helper/tap helper/port_security helper/macvtap \
-  helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/privileged_macvtap \
+  helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/user_node \
+  helper/privileged_macvtap \
   helper/warden helper/warden_adopt helper/warden_connect helper/wards helper/kept helper/queue_watches)
 # tapferryd, which starts the helper for those who are connected, and takes up what a killed warden left; and nothing else of it
 # has privilege.
@@ -164,7 +165,7 @@ DAEMON := $(addsuffix .cc, \
   net/macvtap_claim net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
   helper/adopt helper/confine helper/detach helper/device helper/granted helper/kept helper/port_security \
   helper/privileged helper/privileged_macvtap helper/queue_node helper/queue_watches helper/warden helper/warden_adopt \
-  helper/warden_connect helper/wards)
+  helper/user_node helper/warden_connect helper/wards)
 UNPRIVILEGED_NET := $(filter-out $(PRIVILEGED) $(DAEMON),$(NET))
 
 PROGRAMS := $(if $(filter helper/main.cc,$(HELPER)),$(B)/tapferry-helper) \

@@ -35,7 +35,7 @@ Result<Maker> start_maker(const Identity& caller, int argc, char* argv[]) {
   const auto refuse = [](std::string_view reason) {
     return Error("start", "the process that makes macvtaps and watches over interfaces", reason);
   };
-  if (!may_be_net_form(argc, argv)) return refuse("it is for the --net form only");
+  if (!may_need_maker(argc, argv)) return refuse("it is for --net and --release only");
   if (geteuid() != 0) return refuse("the helper isn't setuid root").with_hint("file capabilities don't suffice for it");
   return Maker::start(caller);
 }

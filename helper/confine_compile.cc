@@ -45,18 +45,19 @@ constexpr int kAudit[] = {SCMP_SYS(recvfrom), SCMP_SYS(poll)};
 
 // Besides files as the front has them: nodes. Its sockets are open by then.
 constexpr int kMaking[] = {
-    SCMP_SYS(mkdir),  SCMP_SYS(mkdirat),  SCMP_SYS(mknod),     SCMP_SYS(mknodat),
-    SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(lstat),     SCMP_SYS(geteuid),
-    SCMP_SYS(sendto), SCMP_SYS(sendmsg),  SCMP_SYS(recvfrom),  SCMP_SYS(recvmsg),
-    SCMP_SYS(poll),   SCMP_SYS(capset),   SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+    SCMP_SYS(mkdir),         SCMP_SYS(mkdirat), SCMP_SYS(mknod),    SCMP_SYS(mknodat),  SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),      SCMP_SYS(lstat),   SCMP_SYS(geteuid),  SCMP_SYS(sendto),   SCMP_SYS(sendmsg),
+    SCMP_SYS(recvfrom),      SCMP_SYS(recvmsg), SCMP_SYS(poll),     SCMP_SYS(capset),   SCMP_SYS(getrandom),
+    SCMP_SYS(clock_gettime), SCMP_SYS(chmod),   SCMP_SYS(fchmodat), SCMP_SYS(setxattr), SCMP_SYS(renameat2),
 };
 
-// unlink for a node that a maker left behind.
+// unlink for a node that a maker left behind, chmod for one that a user could open.
 constexpr int kWatching[] = {
     SCMP_SYS(poll),   SCMP_SYS(accept4),       SCMP_SYS(getsockopt), SCMP_SYS(inotify_add_watch),
     SCMP_SYS(sendto), SCMP_SYS(sendmsg),       SCMP_SYS(recvfrom),   SCMP_SYS(recvmsg),
     SCMP_SYS(read),   SCMP_SYS(close),         SCMP_SYS(capset),     SCMP_SYS(unlink),
-    SCMP_SYS(getuid), SCMP_SYS(clock_gettime),
+    SCMP_SYS(getuid), SCMP_SYS(clock_gettime), SCMP_SYS(lstat),      SCMP_SYS(newfstatat),
+    SCMP_SYS(chmod),  SCMP_SYS(fchmodat),
 };
 
 // drivers/net/tun.c; nothing that reads or filters frames.

@@ -28,7 +28,7 @@ Result<Link> find(Rtnl& rtnl, const std::string& name, const Identity& caller, b
 
 bool may_release(const Link& link, uid_t uid) {
   const auto tag = parse_tag(link.alias);
-  return link.kind == "tun" && tag && tag->persist && tag->uid == uid;
+  return (link.kind == "tun" || link.kind == "macvtap") && tag && tag->persist && tag->uid == uid;
 }
 
 bool may_bring_up(const Link& link, uid_t uid) {

@@ -14,7 +14,7 @@
 
 namespace tapferry {
 
-// By the tag, which only CAP_NET_ADMIN can change: a tap that is ours, was granted to this uid, and to outlive its holders.
+// By the tag, which only CAP_NET_ADMIN can change: a tap or macvtap that is ours, was granted to this uid, and to outlive its holders.
 // Who owns it by TUNSETOWNER, or whether it is persistent right now, any holder can change, so neither counts.
 bool may_release(const Link& link, uid_t uid);
 

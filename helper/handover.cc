@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "helper/granted.h"
 #include "helper/macvtap.h"
 #include "helper/privileged.h"
 #include "helper/tap.h"
@@ -11,9 +12,9 @@
 namespace tapferry {
 
 Status check_supported(const Spec& spec) {
-  const bool is_tap = spec.kind == Kind::kBridge || spec.kind == Kind::kTap;
-  if (spec.persist && !is_tap) {
-    return Error("ask for", to_string(spec), "persist= is for bridge= and tap=, and not for macvtaps in this release");
+  if (spec.persist && spec.kind == Kind::kDevice) {
+    return Error("ask for", to_string(spec), "persist= is for new interfaces, and device= is there already")
+        .with_hint("leave it out");
   }
   return check_port_security(spec);
 }
@@ -69,6 +70,21 @@ Status finish(Rtnl& rtnl, const Link& tap, bool is_existing, const Spec& spec, H
   return {};
 }
 
+namespace {
+
+Status undo_by_maker(Rtnl& rtnl, Maker& maker, int index, uid_t caller) {
+  Status undone = maker.undo();
+  if (undone.is_ok()) return {};
+  // The maker was killed. The warden lets the macvtap go with its queues, unless it was to stay by then: it is the caller's.
+  const Result<Link> link = get_link(rtnl, index);
+  if (!link.is_ok() && link.error().code() == ENODEV) return {};
+  if (!link.is_ok() || !may_release(link.value(), caller)) return undone;
+  TRY(perform(rtnl, DeleteReleased{link.value(), caller}));
+  return {};
+}
+
+}  // namespace
+
 Status take_back(Rtnl& rtnl, Result<Maker>& maker, HandOver hand_over) {
   const Undo& undo = hand_over.undo;
   if (undo.vnet_hdr_sz) TRY(set_vnet_hdr_sz(hand_over.queues[0].get(), *undo.vnet_hdr_sz));
@@ -77,7 +93,7 @@ Status take_back(Rtnl& rtnl, Result<Maker>& maker, HandOver hand_over) {
     TRY(perform(rtnl, SetTrafficRules{before->link, guest_side_of(hand_over.grant.kind), before->rules}));
   }
   hand_over.queues.clear();
-  if (undo.is_made_by_maker) TRY(maker.value().undo());
+  if (undo.made_by_maker) return undo_by_maker(rtnl, maker.value(), hand_over.grant.ifindex, *undo.made_by_maker);
   return {};
 }
 

@@ -26,7 +26,7 @@ struct Undo {
   std::optional<Link> bring_down;
   std::optional<unsigned> vnet_hdr_sz;
   std::optional<TrafficBefore> traffic;
-  bool is_made_by_maker = false;
+  std::optional<uid_t> made_by_maker;  // for whom
 };
 
 struct HandOver {

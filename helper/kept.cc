@@ -6,6 +6,22 @@
 
 namespace tapferry {
 
+void KeptTable::note_node(int index, ino_t inode) {
+  const auto found = table_.find(index);
+  if (found != table_.end()) found->second.node = inode;
+}
+
+void KeptTable::let_stay(int index) {
+  const auto found = table_.find(index);
+  if (found != table_.end()) found->second.goes_with_queues = false;
+}
+
+void KeptTable::settle(int index) {
+  const Kept* kept = find(index);
+  if (kept == nullptr || kept->goes_with_queues || kept->fixed_mac || kept->follows_addresses || kept->node) return;
+  forget(index);
+}
+
 const Kept* KeptTable::find(int index) const {
   const auto found = table_.find(index);
   return found == table_.end() ? nullptr : &found->second;

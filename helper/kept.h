@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include "net/link.h"
@@ -21,18 +22,24 @@ struct Kept {
   std::string name;  // as it was at first, for messages
   std::string alias;
   uint32_t uid = 0;               // whose, by its tag
-  bool goes_with_queues = false;  // a macvtap; a tap goes by itself
+  bool goes_with_queues = false;  // a macvtap, unless it is to persist; a tap goes by itself
   std::set<int> queues;           // watch descriptors of the queues that are open
   std::optional<Mac> fixed_mac;   // with lock=on: what its MAC address has to stay
   TrafficRules traffic;
   bool follows_addresses = false;  // filter=auto
   int upper = 0;                   // whose addresses filter=auto follows
+  std::optional<ino_t> node;       // the inode of the node that its user opens it by, where that is of our making
 };
 
 class KeptTable {
  public:
   void add(int index, Kept kept) { table_[index] = std::move(kept); }
   void forget(int index) { table_.erase(index); }
+  void note_node(int index, ino_t inode);
+  // From now on it outlives its queues.
+  void let_stay(int index);
+  // Its maker is gone: it is forgotten, unless there is something to watch over.
+  void settle(int index);
   bool is_empty() const { return table_.empty(); }
   const Kept* find(int index) const;
   std::vector<int> indexes() const;

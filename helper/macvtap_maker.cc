@@ -6,11 +6,13 @@
 #include <sys/random.h>
 
 #include "base/syscall.h"
+#include "helper/granted.h"
 #include "helper/port_security.h"
 #include "helper/privileged.h"
 #include "helper/privileged_macvtap.h"
 #include "helper/queue_node.h"
 #include "helper/quota.h"
+#include "helper/user_node.h"
 #include "net/tag.h"
 #include "net/wire.h"
 
@@ -111,6 +113,8 @@ Result<MadeDevice> MacvtapMaker::make_intended(const MacvtapOrder& order, uid_t 
   const Link fresh = TRY(get_link(rtnl_, intent.name));
   if (fresh.kind != "macvtap") return Error::from_errno("find", "the new macvtap " + intent.name, ENODEV);
   const dev_t device = TRY(uevents_.device_of(fresh.index));
+  // As long as nobody was told of it.
+  if (spec.persist) (void)TRY(look_at_user_node(fresh.index, device));
   const Link macvtap = TRY(identify(order, uid, fresh, intent.mac));
   MadeDevice made;
   made.index = macvtap.index;
@@ -118,6 +122,7 @@ Result<MadeDevice> MacvtapMaker::make_intended(const MacvtapOrder& order, uid_t 
   TRY(limit_traffic(rtnl_, macvtap, false, spec, nullptr));
   TRY(bring_up(spec, macvtap, parent));
   TRY(ask(warden(), {"keep", std::to_string(macvtap.index), to_string(spec)}, kWardenTimeoutMs));
+  made_ = Made{macvtap.index, device, macvtap.alias};
   return made;
 }
 
@@ -127,6 +132,7 @@ Result<Link> MacvtapMaker::identify(const MacvtapOrder& order, uid_t uid, const 
   tag.kind = order.spec.kind;
   tag.upper = order.spec.object;
   tag.since = time(nullptr);
+  tag.persist = order.spec.persist;
   tag.rule = order.rule_label;
   tag.stays_down = order.stays_down;
   tag.queues = order.spec.queues;
@@ -189,6 +195,46 @@ Result<MadeDevice> MacvtapMaker::open(const Spec& spec, int ifindex, dev_t devic
   made.index = link.index;
   made.queues = TRY(open_queues(spec, link, device, false));
   return made;
+}
+
+Status MacvtapMaker::persist(uid_t uid) {
+  if (!made_) return Error::from_errno("keep", "a macvtap that was not made", EBADMSG);
+  TRY(make_user_node(rtnl_, node_, made_->index, made_->device, uid, [&]() -> Status {
+    TRY(ask(warden(), {"node"}, kWardenTimeoutMs));
+    return {};
+  }));
+  TRY(ask(warden(), {"stay"}, kWardenTimeoutMs));
+  return {};
+}
+
+Status MacvtapMaker::undo() {
+  // It closes the node, too.
+  const Result<WireMessage> undone = ask(warden(), {"undo"}, kWardenTimeoutMs);
+  if (!made_) return undone.is_ok() ? Status() : Status(undone.error());
+  // One that is to persist wouldn't be found by its tag when nobody has deleted it.
+  if (!undone.is_ok()) {
+    const Result<UserNode> node = look_at_user_node(made_->index, made_->device);
+    if (node.is_ok() && node.value() == UserNode::kStale) TRY(close_user_node(made_->index));
+    TRY(perform(rtnl_, DeleteTagged{made_->index, made_->alias}));
+  }
+  return remove_closed_user_node(rtnl_, made_->index);
+}
+
+Status MacvtapMaker::release(int ifindex, uid_t uid) {
+  const Link link = TRY(get_link(rtnl_, ifindex));
+  if (!may_release(link, uid)) return Error::from_errno("delete", link.name, EPERM);
+  const bool has_node = has_own_user_node(link);
+  // First: its number may be another interface's as soon as this one is gone.
+  if (has_node) TRY(close_user_node(ifindex));
+  const Result<std::string> deleted = perform(rtnl_, DeleteReleased{link, uid});
+  // It may have worked, and only its answer be lost.
+  if (!deleted.is_ok() && get_link(rtnl_, ifindex).is_ok()) {
+    if (has_node) reopen_user_node(ifindex);
+    return deleted.error();
+  }
+  TRY(remove_closed_user_node(rtnl_, ifindex));
+  if (!deleted.is_ok()) return deleted.error();
+  return {};
 }
 
 // The queues are closed by now, since they were on the stack of what failed.

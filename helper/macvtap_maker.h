@@ -3,6 +3,8 @@
 // How a macvtap is made, and how one is opened: in the maker's process, step by step, each with what is done when it fails.
 #pragma once
 
+#include <optional>
+
 #include "base/result.h"
 #include "helper/maker.h"
 #include "helper/privileged_macvtap.h"
@@ -23,9 +25,24 @@ class MacvtapMaker {
 
   Result<MadeDevice> open(const Spec& spec, int ifindex, dev_t device);
 
+  // Lets the macvtap that make() has made outlive its queues, and its user open it again. Where it fails, nothing of that is left.
+  Status persist(uid_t uid);
+
+  // Deletes what make() has made, with the node that persist() may have made.
+  Status undo();
+
+  // Deletes a macvtap that was granted to `uid` with persist=on, and its node.
+  Status release(int ifindex, uid_t uid);
+
   int warden() const { return warden_.get(); }
 
  private:
+  struct Made {
+    int index;
+    dev_t device;
+    std::string alias;
+  };
+
   Status create(const NewMacvtap& wanted, Mac mac);
   Result<MadeDevice> make_intended(const MacvtapOrder& order, uid_t uid, const Intent& intent, const Link& parent);
   Result<Link> identify(const MacvtapOrder& order, uid_t uid, const Link& fresh, Mac mac);
@@ -38,6 +55,7 @@ class MacvtapMaker {
   UeventSocket uevents_;
   Fd warden_;
   std::string node_;
+  std::optional<Made> made_;
 };
 
 }  // namespace tapferry

@@ -189,6 +189,15 @@ Status check_privilege(const Acquired& acquired) {
       .with_hint("install the helper setuid root; where that can't work, tapferryd can: see tapferryd(8)");
 }
 
+// Only when it was sent: a process that is killed before has left nothing. Our descriptors still keep it, should the receiver's be
+// gone.
+Status let_persist(Acquired& acquired, const HandOver& made) {
+  if (made.grant.kind != Kind::kMacvtap) return set_tap_persistent(made.queues[0].get(), true);
+  const Status persists = acquired.maker.value().persist();
+  if (persists.is_ok()) return {};
+  return Error("make persistent", made.grant.ifname, persists.error().line());
+}
+
 Status hand_over(Acquired& acquired, const Request& request) {
   TRY(check_privilege(acquired));
   const Status usable = check_passing_socket(request.fd);
@@ -200,10 +209,7 @@ Status hand_over(Acquired& acquired, const Request& request) {
   Result<HandOver> made = act(acquired, decision.value());
   if (!made.is_ok()) return refused(acquired, request.spec_text, made.error());
   Status sent = send(acquired, request, made.value());
-  // Only now: a process that is killed before has left nothing. Our descriptors still keep it, should the receiver's be gone.
-  if (sent.is_ok() && decision.value().verdict.effective.persist) {
-    sent = set_tap_persistent(made.value().queues[0].get(), true);
-  }
+  if (sent.is_ok() && decision.value().verdict.effective.persist) sent = let_persist(acquired, made.value());
   if (sent.is_ok()) {
     acquired.auditor.value().detach();
     if (acquired.maker.is_ok()) acquired.maker.value().detach();
@@ -213,6 +219,24 @@ Status hand_over(Acquired& acquired, const Request& request) {
   const Status undone = take_back(acquired.rtnl.value(), acquired.maker, std::move(made).value());
   if (!undone.is_ok()) log_error(kProgram, undone.error());
   return failure;
+}
+
+Status release(Acquired& acquired, const Link& link) {
+  if (link.kind == "macvtap") {
+    if (!acquired.maker.is_ok()) return acquired.maker.error();
+    return acquired.maker.value().release(link.index);
+  }
+  TRY(perform(acquired.rtnl.value(), DeleteReleased{link, acquired.caller.uid}));
+  return {};
+}
+
+Status bring_up(Acquired& acquired, const Link& link) {
+  Rtnl& rtnl = acquired.rtnl.value();
+  const Result<std::string> up = perform(rtnl, BringUpGranted{link, acquired.caller.uid});
+  if (up.is_ok()) return {};
+  // It may have worked, and only its answer be lost.
+  if (!link.is_up()) (void)perform(rtnl, BringDown{link}).is_ok();
+  return up.error();
 }
 
 // Should: delete an interface that was granted to this caller with persist=on, or bring up one that was granted to him. Must not:
@@ -229,14 +253,8 @@ Status change_granted(Acquired& acquired, const Request& request) {
   const Link& link = found.value();
   const char* result = is_release ? "released" : "brought-up";
   TRY(acquired.auditor.value().record(changed_facts(request.spec_text, result, link)));
-  const uid_t uid = acquired.caller.uid;
-  const Result<std::string> changed =
-      is_release ? perform(rtnl, DeleteReleased{link, uid}) : perform(rtnl, BringUpGranted{link, uid});
-  if (!changed.is_ok()) {
-    // It may have worked, and only its answer be lost.
-    if (!is_release && !link.is_up()) (void)perform(rtnl, BringDown{link}).is_ok();
-    return refused(acquired, request.spec_text, changed.error());
-  }
+  const Status changed = is_release ? release(acquired, link) : bring_up(acquired, link);
+  if (!changed.is_ok()) return refused(acquired, request.spec_text, changed.error());
   acquired.auditor.value().detach();
   return {};
 }

@@ -94,6 +94,16 @@ Status Maker::watch_tap(const Spec& spec, int ifindex) {
   return {};
 }
 
+Status Maker::persist() {
+  TRY(ask({"persist"}));
+  return {};
+}
+
+Status Maker::release(int ifindex) {
+  TRY(ask({"release", std::to_string(ifindex)}));
+  return {};
+}
+
 Status Maker::undo() {
   TRY(ask({"undo"}));
   return {};

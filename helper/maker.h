@@ -54,6 +54,13 @@ class Maker {
   // Has the warden watch over a tap that the front made, as the effective `spec` asks for (lock=on, filter=auto).
   Status watch_tap(const Spec& spec, int ifindex);
 
+  // Of what make_macvtap() made, with persist=on: from now on it stays when its queues are closed, and the caller can open it by
+  // the node /dev/tap<index>.
+  Status persist();
+
+  // Deletes a macvtap of the caller's that has persist=on by its tag, and that node.
+  Status release(int ifindex);
+
   // Deletes what make_macvtap() made. The queues are to be closed before.
   Status undo();
 

@@ -30,7 +30,8 @@ constexpr int kWardenTimeoutMs = 5000;
 Status become_maker() {
   prctl(PR_SET_NAME, "tapferry-maker", 0, 0, 0);
   const Result<ServiceAccount> account = service_account(kAccount);
-  if (account.is_ok()) return drop_to_service(account.value(), {CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD});
+  if (account.is_ok())
+    return drop_to_service(account.value(), {CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_MKNOD});
   TRY(drop_to_bare_root());
   return account.error();
 }
@@ -89,7 +90,17 @@ Status answer(MacvtapMaker& maker, const Identity& who, const Fields& request) {
     return send_fields(kFirstKept, {"ok"});
   }
   if (verb == "undo" && request.size() == 1) {
-    TRY(ask(maker.warden(), {"undo"}, kWardenTimeoutMs));
+    TRY(maker.undo());
+    return send_fields(kFirstKept, {"ok"});
+  }
+  if (verb == "persist" && request.size() == 1) {
+    TRY(maker.persist(who.uid));
+    return send_fields(kFirstKept, {"ok"});
+  }
+  if (verb == "release" && request.size() == 2) {
+    const auto index = parse_uint(request[1], 1, INT32_MAX);
+    if (!index) return not_understood(verb);
+    TRY(maker.release(static_cast<int>(*index), who.uid));
     return send_fields(kFirstKept, {"ok"});
   }
   return not_understood(verb);

@@ -2,14 +2,20 @@
 #include "helper/privileged_macvtap.h"
 
 #include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/xattr.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "base/syscall.h"
 #include "helper/device.h"
 #include "helper/privilege.h"
 #include "helper/queue_node.h"
+#include "helper/user_node.h"
 #include "net/tag.h"
 
 namespace tapferry {
@@ -58,6 +64,49 @@ Status act(Rtnl&, const MakeQueueNode& op) {
   return {};
 }
 
+// Safe: a list entry for the caller, to whom the policy has allowed the interface, on the kernel's node, which goes with the
+// interface, and has its number, a macvtap's; looked at on the descriptor that it is then set on. What the node's mode allows to others stays.
+Status act(Rtnl&, const LetUserIn& op) {
+  const std::string path = user_node_path(op.index);
+  const bool is_tap = TRY(is_tap_device(op.device));
+  const Fd node = TRY(open_file(path, O_PATH | O_NOFOLLOW));
+  struct stat status;
+  if (fstat(node.get(), &status) != 0) return Error::from_errno("look at", path, errno);
+  const bool is_kernels = TRY(is_on_devtmpfs(status.st_dev));
+  if (!is_tap || !is_kernels || !S_ISCHR(status.st_mode) || status.st_rdev != op.device) {
+    return Error::from_errno("let in by", path, EPERM);
+  }
+  const std::string acl = acl_with_user(status.st_mode, op.uid);
+  // setxattr(2) takes no O_PATH descriptor but by this name.
+  const std::string same = "/proc/self/fd/" + std::to_string(node.get());
+  if (setxattr(same.c_str(), XATTR_NAME_POSIX_ACL_ACCESS, acl.data(), acl.size(), 0) != 0) {
+    return Error::from_errno("let uid " + std::to_string(op.uid) + " open", path, errno)
+        .with_hint("the file system of /dev needs access control lists");
+  }
+  return {};
+}
+
+// Safe: a node out of our own directory, to the name that belongs to its interface's index; nothing is replaced.
+Status act(Rtnl&, const PublishNode& op) {
+  const std::string path = user_node_path(op.index);
+  if (!is_node_path(op.path) || op.index <= 0) return Error::from_errno("make the node", path, EINVAL);
+  if (renameat2(AT_FDCWD, op.path.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+    return Error::from_errno("make the node", path, errno);
+  }
+  return {};
+}
+
+// Safe: a character device of our own user's under that one name, and one that opens nothing for anybody.
+Status act(Rtnl&, const RemoveUserNode& op) {
+  const std::string path = user_node_path(op.index);
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0) return Error::from_errno("look at", path, errno);
+  const bool is_ours = S_ISCHR(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & 0777) == 0;
+  if (!is_ours) return Error::from_errno("remove", path, EPERM);
+  if (unlink(path.c_str()) != 0) return Error::from_errno("remove", path, errno);
+  return {};
+}
+
 // Safe: on an interface of ours, whose filter follows the host's addresses; only the filter's programs change.
 Status act(Rtnl& rtnl, const FollowAddresses& op) {
   const auto tag = parse_tag(op.link.alias);
@@ -91,6 +140,12 @@ template <>
 constexpr int capability_of<MakeNodeDirectory> = CAP_DAC_OVERRIDE;
 template <>
 constexpr int capability_of<MakeQueueNode> = CAP_MKNOD;
+template <>
+constexpr int capability_of<LetUserIn> = CAP_FOWNER;
+template <>
+constexpr int capability_of<PublishNode> = CAP_DAC_OVERRIDE;
+template <>
+constexpr int capability_of<RemoveUserNode> = CAP_DAC_OVERRIDE;
 
 template <typename Operation>
 Status perform_one(Rtnl& rtnl, const Operation& operation) {

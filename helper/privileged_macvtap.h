@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The privileged operations that the maker and the warden have besides those of helper/privileged.h, as closed a set: making a
-// macvtap and a node to open it by, and removing what they made. Each checks its input again and says in
+// macvtap and nodes to open it by, and removing what they made. Each checks its input again and says in
 // privileged_macvtap.cc why it is safe to do for a stranger.
 #pragma once
 
@@ -30,6 +30,19 @@ struct MakeQueueNode {
   std::string path;
   dev_t device;
 };
+// helper/user_node.h has these three.
+struct LetUserIn {
+  int index;
+  dev_t device;
+  uid_t uid;
+};
+struct PublishNode {
+  std::string path;
+  int index;
+};
+struct RemoveUserNode {
+  int index;
+};
 struct FollowAddresses {
   const Link& link;
   TrafficRules rules;
@@ -48,8 +61,8 @@ struct DeleteTagged {
   std::string alias;
 };
 
-using MacvtapOperation = std::variant<CreateMacvtap, BringParentUp, MakeNodeDirectory, MakeQueueNode, FollowAddresses,
-                                      DeleteIntended, DeleteTagged>;
+using MacvtapOperation = std::variant<CreateMacvtap, BringParentUp, MakeNodeDirectory, MakeQueueNode, LetUserIn,
+                                      PublishNode, RemoveUserNode, FollowAddresses, DeleteIntended, DeleteTagged>;
 
 // Raises the one capability that the operation takes, does it, lowers it.
 Status perform(Rtnl& rtnl, const MacvtapOperation& operation);

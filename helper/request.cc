@@ -129,8 +129,10 @@ Status read_spec(const Arguments& arguments, Request* request) {
 
 }  // namespace
 
-bool may_be_net_form(int argc, char* const argv[]) {
-  return std::any_of(argv + 1, argv + argc, [](const char* argument) { return strncmp(argument, "--n", 3) == 0; });
+bool may_need_maker(int argc, char* const argv[]) {
+  return std::any_of(argv + 1, argv + argc, [](const char* argument) {
+    return strncmp(argument, "--n", 3) == 0 || strncmp(argument, "--re", 4) == 0;
+  });
 }
 
 unsigned most_queues_asked(int argc, char* const argv[]) {

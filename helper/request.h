@@ -34,9 +34,9 @@ bool is_vhost_asked(int argc, char* const argv[]);
 // is an error.
 Result<Request> parse_request(int argc, char* argv[]);
 
-// Whether the arguments can be of the --net form: one begins as that option does (getopt_long(3) takes abbreviations). Like
-// the above for stage 1, which parses nothing.
-bool may_be_net_form(int argc, char* const argv[]);
+// Whether the arguments can be of the --net form, or --release: one begins as such an option does (getopt_long(3) takes
+// abbreviations). Like the above for stage 1, which parses nothing.
+bool may_need_maker(int argc, char* const argv[]);
 
 // What --help prints; the first line is also the hint of a usage error.
 std::string usage();

@@ -93,7 +93,7 @@ Status limit_capabilities() {
   const bool is_chosen = capng_updatev(CAPNG_ADD, kBoth, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN, -1) == 0 &&
                          capng_updatev(CAPNG_ADD, CAPNG_BOUNDING_SET, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL,
-                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD, CAP_SYS_PTRACE, -1) == 0;
+                                       CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_MKNOD, CAP_SYS_PTRACE, -1) == 0;
   if (is_chosen && capng_apply(CAPNG_SELECT_BOTH) == 0) return {};
   return Error::from_errno("limit", "capabilities", EPERM)
       .with_hint("tapferryd needs to be root, with all that tapferry-helper needs; see tapferryd(8)");

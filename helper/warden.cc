@@ -20,6 +20,7 @@
 #include "helper/queue_node.h"
 #include "helper/queue_watches.h"
 #include "helper/syslog.h"
+#include "helper/user_node.h"
 #include "helper/warden_service.h"
 #include "net/address.h"
 #include "net/rtnl_events.h"
@@ -79,6 +80,7 @@ bool Warden::serve_connection(Connection& connection) {
 // What it began without completing it goes.
 void Warden::end_connection(Connection& connection) {
   if (connection.intent) (void)undo(connection).is_ok();
+  kept_.settle(connection.kept_index);
   if (!connection.node.empty()) unlink(connection.node.c_str());
 }
 
@@ -89,6 +91,8 @@ Status Warden::answer(Connection& connection, const WireMessage& message) {
   if (verb == "intend" && request.size() == 4) return intend(connection, request);
   if (verb == "queue" && request.size() == 1) return watch_queue(connection);
   if (verb == "keep" && request.size() == 3) return keep(connection, request);
+  if (verb == "node" && request.size() == 1) return note_node(connection);
+  if (verb == "stay" && request.size() == 1) return let_stay(connection);
   if (verb == "undo") return undo(connection);
   if (verb == "adopt" && request.size() == 2) return adopt(message);
   return Error::from_errno("understand", verb, EBADMSG);
@@ -131,8 +135,21 @@ Status Warden::keep(Connection& connection, const Fields& request) {
   return {};
 }
 
+Status Warden::note_node(Connection& connection) {
+  if (kept_.find(connection.kept_index) == nullptr) return Error::from_errno("watch", connection.node, EBADMSG);
+  kept_.note_node(connection.kept_index, TRY(inode_of(connection.node)));
+  return {};
+}
+
+Status Warden::let_stay(Connection& connection) {
+  if (kept_.find(connection.kept_index) == nullptr) return Error::from_errno("keep", connection.node, EBADMSG);
+  kept_.let_stay(connection.kept_index);
+  return {};
+}
+
 Status Warden::undo(Connection& connection) {
   if (const Kept* kept = kept_.find(connection.kept_index)) {
+    close_user_node(connection.kept_index, kept->node);
     // If that fails it goes with its queues.
     TRY(perform(rtnl_, DeleteTagged{connection.kept_index, kept->alias}));
     kept_.forget(connection.kept_index);
@@ -152,6 +169,7 @@ void Warden::remove(int index, const std::string& why) {
     overdue_.erase(index);
     return;
   }
+  close_user_node(index, kept->node);
   const Status removed = perform(rtnl_, DeleteTagged{index, kept->alias});
   const bool is_first_attempt = !overdue_.contains(index);
   if (is_first_attempt && (!why.empty() || !removed.is_ok())) {
@@ -176,6 +194,11 @@ void Warden::end_queue(int watch) {
   if (const auto index = kept_.queue_closed(watch)) remove(*index, "");
 }
 
+void Warden::forget(int index) {
+  if (const Kept* kept = kept_.find(index)) close_user_node(index, kept->node);
+  kept_.forget(index);
+}
+
 void Warden::look_at(const Link& link) {
   if (const auto why = kept_.why_remove(link)) remove(link.index, *why);
 }
@@ -184,7 +207,7 @@ void Warden::look_at_all() {
   for (const int index : kept_.indexes()) {
     const Result<Link> link = get_link(rtnl_, index);
     if (link.is_ok()) look_at(link.value());
-    if (!link.is_ok() && link.error().code() == ENODEV) kept_.forget(index);
+    if (!link.is_ok() && link.error().code() == ENODEV) forget(index);
     const Kept* kept = kept_.find(index);
     if (kept != nullptr && kept->follows_addresses) follow_addresses_of(kept->upper);
   }
@@ -193,7 +216,7 @@ void Warden::look_at_all() {
 void Warden::read_events() {
   const Result<RtnlEvents::Seen> seen = events_.read([&](const nlmsghdr* header) {
     if (const auto link = parse_link(header)) {
-      if (header->nlmsg_type == RTM_DELLINK) kept_.forget(link->index);
+      if (header->nlmsg_type == RTM_DELLINK) forget(link->index);
       if (header->nlmsg_type == RTM_NEWLINK) look_at(*link);
     }
     if (const auto address = parse_address(header)) follow_addresses_of(address->ifindex);

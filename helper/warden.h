@@ -15,6 +15,9 @@
 //                       this connection ends before `keep`, it is deleted
 //   queue               watch the node, which a queue is about to be opened by
 //   keep INDEX SPEC     the interface is complete; from now on it is the warden's, whatever becomes of the maker
+//   node                it gets this one as the node that its user opens it by (helper/user_node.h): when the interface is gone,
+//                       nobody must be able to open that
+//   stay                it outlives its queues from now on
 //   undo                delete it after all
 //   adopt INDEX, with descriptors   a macvtap that was another warden's: its nodes (helper/adopt.h)
 //

@@ -58,6 +58,8 @@ class Warden {
   Status intend(Connection& connection, const Fields& request);
   Status watch_queue(Connection& connection);
   Status keep(Connection& connection, const Fields& request);
+  Status note_node(Connection& connection);
+  Status let_stay(Connection& connection);
   Status undo(Connection& connection);
 
   bool is_known(const Link& link) const;
@@ -67,6 +69,8 @@ class Warden {
 
   void end_queue(int watch);
   void read_events();
+  // It is gone.
+  void forget(int index);
   void look_at(const Link& link);
   void look_at_all();
   Status follow_addresses(int index);

@@ -94,7 +94,8 @@ std::string expected_flags(const Asked& asked) {
   if (asked.form == Asked::Form::kBridge) return joined(tap_flag_names(flags | IFF_VNET_HDR), "");
   if (asked.spec.queues > 1) flags |= IFF_MULTI_QUEUE;
   if (asked.spec.vnet_hdr) flags |= IFF_VNET_HDR;
-  if (asked.spec.persist) flags |= IFF_PERSIST;
+  // A macvtap has no such flag: it stays by itself.
+  if (asked.spec.persist && asked.spec.kind != Kind::kMacvtap) flags |= IFF_PERSIST;
   return joined(tap_flag_names(flags), "");
 }
 

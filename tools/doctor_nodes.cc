@@ -13,6 +13,7 @@
 #include "base/syscall.h"
 #include "net/warden_names.h"
 #include "tools/doctor.h"
+#include "tools/doctor_user_nodes.h"
 
 namespace tapferry {
 namespace {
@@ -87,7 +88,8 @@ Status remove_old_node(const std::string& directory, const std::string& name) {
 
 Status check_nodes(const Patient&, Diagnosis* diagnosis) {
   TRY(add_findings(kNodeDirectory, "", diagnosis));
-  return add_findings(kOwnNodes, kOwnNodePrefix, diagnosis);
+  TRY(add_findings(kOwnNodes, kOwnNodePrefix, diagnosis));
+  return check_user_nodes(diagnosis);
 }
 
 }  // namespace tapferry

@@ -15,7 +15,7 @@ Error cannot(const LibvirtRequest& request, std::string_view reason) {
 
 // The ways that have all keys.
 std::string other_ways(const Spec& spec) {
-  const bool can_persist = spec.kind == Kind::kBridge || spec.kind == Kind::kTap;
+  const bool can_persist = spec.kind != Kind::kDevice;
   return std::string("give --vhost-user=SOCKET") + (can_persist ? ", or persist=on and name=" : "");
 }
 
@@ -128,6 +128,20 @@ std::optional<Mac> own_mac(const std::optional<Link>& link) {
   return link->mac;
 }
 
+// Of a macvtap that isn't there yet. `or_else` is a way besides choosing the address.
+Result<Mac> mac_on_new_macvtap(const LibvirtRequest& request, std::string_view or_else) {
+  const Spec& spec = request.spec;
+  if (spec.mac) return mac_on(request, spec.mac);
+  if (spec.guest_mac) return *spec.guest_mac;
+  return cannot(request, "the guest must have the macvtap's MAC address, which isn't known yet")
+      .with_hint("choose it: mac=, which the policy's rule must allow" + std::string(or_else));
+}
+
+Result<Mac> mac_on_ethernet(const LibvirtRequest& request) {
+  if (request.existing || request.spec.kind != Kind::kMacvtap) return mac_on(request, own_mac(request.existing));
+  return mac_on_new_macvtap(request, "; or make it first: tapferry probe " + quoted_net(request));
+}
+
 Status check_existing(const LibvirtRequest& request) {
   const Spec& spec = request.spec;
   const std::string name = named_interface(spec).value_or("");
@@ -155,7 +169,7 @@ Result<LibvirtElement> ethernet_element(const LibvirtRequest& request) {
         .with_hint(other_ways(spec));
   }
   const std::string name = request.existing ? request.existing->name : *named_interface(spec);
-  Interface element("ethernet", TRY(mac_on(request, own_mac(request.existing))));
+  Interface element("ethernet", TRY(mac_on_ethernet(request)));
   element.add("target", attribute("dev", name) + " managed='no'");
   element.add_model(spec.queues);
   const unsigned mtu = request.existing ? request.existing->mtu : spec.mtu.value_or(kUsualMtu);
@@ -178,13 +192,8 @@ Status check_socket(const LibvirtRequest& request) {
 }
 
 Result<Mac> mac_over_vhost_user(const LibvirtRequest& request) {
-  const Spec& spec = request.spec;
-  if (spec.kind != Kind::kMacvtap) return mac_on(request, own_mac(request.existing));
-  if (spec.mac && spec.guest_mac && *spec.mac != *spec.guest_mac) return mac_on(request, spec.mac);
-  if (spec.mac) return *spec.mac;
-  if (spec.guest_mac) return *spec.guest_mac;
-  return cannot(request, "the guest must have the macvtap's MAC address, which isn't known yet")
-      .with_hint("choose it: mac=, which the policy's rule must allow");
+  if (request.spec.kind == Kind::kMacvtap) return mac_on_new_macvtap(request, "");
+  return mac_on(request, own_mac(request.existing));
 }
 
 Result<LibvirtElement> vhost_user_element(const LibvirtRequest& request) {

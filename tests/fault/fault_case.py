@@ -44,6 +44,7 @@ class Form:
     changes: tuple = ()     # those that a granted or a killed run may leave different
     stays: tuple = ()       # those that may be there after a run whose message was received, with persist=on
     kept: object = None     # callable: anything else that a failed run must leave as it was
+    after: object = None    # callable: takes away what may stay, when it was seen, so that no process stays for it
 
 
 def net(spec):
@@ -86,6 +87,8 @@ class FaultCase(HelperCase):
                 self.assertIn(form.says, got.stdout)
             expected = {"refused": lambda: None, "released": lambda: None, "explained": lambda: got.stdout,
                         "granted": lambda: promises.picture(got)}[form.outcome]()
+        if form.after:
+            form.after()
         self.assertEqual(promises.of_processes(self.helper), [])
         sandbox.eventually(lambda: strace.is_complete(LOG), 5)
         front, auditor, *others = strace.parse(LOG)
@@ -153,6 +156,8 @@ class FaultCase(HelperCase):
         if not self.is_everywhere and not promises.is_killed(got) and not strace.was_injected(LOG, injection, auditor_only):
             broken.append("the call was not reached, so it isn't the same in every run")
         stays = form.stays if got is not None and got.messages and got.status <= 0 else ()
+        if stays and form.after:
+            form.after()
         is_final = promises.is_killed(got) or (got is not None and got.status == 0)
         broken += promises.of_processes(self.helper)
         broken += promises.of_interfaces(before[0], form.goes, form.changes if is_final else (), stays)

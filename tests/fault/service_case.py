@@ -37,6 +37,8 @@ class ServiceCase(FaultCase):
         with run.end() as got:
             self.assertEqual((got.status, got.stderr), (0, ""))
             expected = promises.picture(got)
+        if form.after:
+            form.after()
         run.tracer.wait(30)
         maker, *others = strace.parse(LOG)
         return strace.auditor_calls(maker), strace.auditor_calls(others[0]) if others else [], expected
@@ -86,6 +88,8 @@ class ServiceCase(FaultCase):
             broken = promises.of_answer(form.outcome, injection, got, expected, self.box.syslog)
         if held:
             broken += self.let_go(held, injection)
+        if got.status == 0 and form.after:
+            form.after()
         if got.status == 0 and self.target != MAKER and injection.action == strace.KILL:
             self.sweep(before[0])
         tracer.wait(30)

@@ -36,6 +36,7 @@ class Call:
     nth: int
     phase: str
     text: str  # arguments, as strace shows them
+    is_late: bool = False  # part of persist=on, for which the message was sent already
 
     def __str__(self):
         return f"{self.name}#{self.nth}({self.text[:60]}"
@@ -151,10 +152,29 @@ def auditor_calls(calls):
 def _numbered(calls, phase_of):
     seen = {}
     numbered = []
+    late = _late(calls)
     for i, (name, text) in enumerate(calls):
         seen[name] = seen.get(name, 0) + 1
-        numbered.append(Call(name, seen[name], phase_of(i), text))
+        numbered.append(Call(name, seen[name], phase_of(i), text, i in late))
     return numbered
+
+
+# What makes a tap persistent; and the request of the maker for a macvtap, as it goes and comes.
+PERSIST = re.compile(r'TUNSETPERSIST|="persist\\0"')
+
+
+def _late(calls):
+    """The indexes of those calls that make an interface persistent."""
+    first = next((i for i, (_, text) in enumerate(calls) if PERSIST.search(text)), None)
+    if first is None:
+        return ()
+    name = calls[first][0]
+    if name == "ioctl":
+        return (first,)
+    if name == "sendmsg":  # the front's, until its answer is there
+        answer = next((i for i in range(first, len(calls)) if calls[i][0] == "recvmsg"), first)
+        return range(first, answer + 1)
+    return range(first - 2, len(calls))  # the maker's, which waits for a message before it reads that
 
 
 def pick(calls, most):

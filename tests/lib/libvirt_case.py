@@ -63,6 +63,10 @@ class TypesCase(LibvirtCase):
             self.assertEqual(done.stderr, "")
         return done.stdout
 
+    def tapferry(self, *words):
+        done = self.box.run([self.command, *words])
+        self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+
     def check_guest(self, session, element, emulator="7.2", queues=1, mtu=1500, **how):
         script = guest.REACH_HOST + 'result mtu "$(cat /sys/class/net/eth0/mtu)"\n'
         domain = session.domain("vm1", script, [element], self.emulator(session, emulator), smp=queues, **how)

@@ -138,6 +138,19 @@ class Granted(BrokerCase):
 
     def test_release(self):
         self.open("bridge=br0,name=vm-1,persist=on").close()
+        self.check_release()
+
+    def test_release_of_a_macvtap(self):
+        self.box.policy("allow macvtap=v0 user=alice name=vm-* persist=on")
+        opened = self.open("macvtap=v0,name=vm-1,persist=on")
+        node = f"/dev/tap{opened.link.index}"
+        opens = ["/bin/sh", "-c", f"exec 3<>{node}"]
+        self.assertEqual([self.box.run(opens, user).returncode == 0 for user in ("alice", "bob")], [True, False])
+        opened.close()
+        self.check_release()
+        self.assertFalse(os.path.exists(node))
+
+    def check_release(self):
         self.assertIsNotNone(links.get("vm-1"))
         others = self.refuses(f"{BROKER}.Refused", f"{BROKER}.Release", "bob", ifname="vm-1").message
         absent = self.refuses(f"{BROKER}.Refused", f"{BROKER}.Release", "bob", ifname="vm-2").message
@@ -299,8 +312,8 @@ class Hostile(BrokerCase):
         status = processes.status(self.daemon.pid)
         # kill, setgid, setuid, setpcap; linux/capability.h
         self.assertEqual(int(status["CapEff"], 16), 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8)
-        # Besides: dac_override, net_admin, sys_ptrace, mknod.
-        wanted = int(status["CapEff"], 16) | 1 << 1 | 1 << 12 | 1 << 19 | 1 << 27
+        # Besides: dac_override, fowner, net_admin, sys_ptrace, mknod.
+        wanted = int(status["CapEff"], 16) | 1 << 1 | 1 << 3 | 1 << 12 | 1 << 19 | 1 << 27
         self.assertEqual(int(status["CapBnd"], 16), wanted & int(processes.status(os.getpid())["CapBnd"], 16))
 
 

@@ -16,7 +16,7 @@ import sandbox
 from helper_case import HelperCase, need_helper
 
 # linux/capability.h
-DAC_OVERRIDE, SETPCAP, NET_ADMIN, MKNOD = 1 << 1, 1 << 8, 1 << 12, 1 << 27
+DAC_OVERRIDE, FOWNER, SETPCAP, NET_ADMIN, MKNOD = 1 << 1, 1 << 3, 1 << 8, 1 << 12, 1 << 27
 FILE_ACCESS = 0x1f | 1 << 9 | 1 << 27 | 1 << 32  # what setfsuid(2) takes away: CAP_FS_SET
 STOPPED = "--- stopped by SIGSTOP ---"
 NODES = "/dev/tapferry"
@@ -201,7 +201,7 @@ class Service(StagesCase):
     """The maker and the warden, which have the uid of the system user tapferry."""
     ROWS = ("maker, waiting", "maker, at work", "warden")
     MEANING = {"none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN,
-               "NET_ADMIN DAC_OVERRIDE MKNOD": NET_ADMIN | DAC_OVERRIDE | MKNOD}
+               "NET_ADMIN DAC_OVERRIDE FOWNER MKNOD": NET_ADMIN | DAC_OVERRIDE | FOWNER | MKNOD}
 
     def setUp(self):
         super().setUp()

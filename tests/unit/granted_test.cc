@@ -23,7 +23,9 @@ TEST(Release, IsForThoseWhomItWasGranted) {
 }
 
 TEST(Release, IsForTapsOfOursThatWereToPersist) {
-  for (const char* kind : {"", "bridge", "macvtap", "dummy"})
+  EXPECT_TRUE(
+      may_release(tap("tapferry uid=1000 kind=macvtap upper=eth0 since=1 persist=on rule=a:1", "macvtap"), 1000));
+  for (const char* kind : {"", "bridge", "ipvtap", "dummy"})
     EXPECT_FALSE(may_release(tap(kGranted, kind), 1000)) << kind;
   for (const char* alias :
        {"", "tapferry", "tapferry uid=1000 kind=bridge since=1 rule=policy.conf:1",

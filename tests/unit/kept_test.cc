@@ -134,6 +134,31 @@ TEST(Kept, WhoseItIsComesFromTheTag) {
   EXPECT_EQ(keep(macvtap(5), "macvtap=v0").alias, kTag);
 }
 
+TEST(Kept, WhatIsToStayIsForgottenUnlessThereIsSomethingToWatch) {
+  KeptTable table;
+  table.add(5, keep(macvtap(5), "macvtap=v0", {1}));
+  table.settle(5);
+  EXPECT_NE(table.find(5), nullptr) << "it goes with its queues";
+  table.let_stay(5);
+  EXPECT_EQ(table.queue_closed(1), std::nullopt);
+  table.settle(5);
+  EXPECT_EQ(table.find(5), nullptr);
+  table.add(6, keep(macvtap(6), "macvtap=v0,lock=on,guest_mac=52:54:00:00:00:01"));
+  table.add(7, keep(macvtap(7), "macvtap=v0,filter=auto"));
+  table.add(8, keep(macvtap(8), "macvtap=v0"));
+  table.note_node(8, 77);
+  for (const int index : {6, 7, 8}) {
+    table.let_stay(index);
+    table.settle(index);
+    EXPECT_NE(table.find(index), nullptr) << index;
+  }
+  EXPECT_EQ(table.find(8)->node, 77u);
+  table.let_stay(99);
+  table.note_node(99, 1);
+  table.settle(99);
+  EXPECT_EQ(table.find(99), nullptr);
+}
+
 TEST(Kept, IsEmptyWhenNothingIsLeft) {
   KeptTable table;
   EXPECT_TRUE(table.is_empty());

@@ -94,6 +94,20 @@ TEST(LibvirtElement, WhatIsToPersistIsNamedBeforeItExists) {
   }
 }
 
+TEST(LibvirtElement, AMacvtapThatIsToPersistIsNamedWhenItsAddressIsKnown) {
+  const std::string spec = "macvtap=eth0,name=mv-1,persist=on";
+  EXPECT_NE(xml_of(request(spec)).find("or make it first: tapferry probe '--net=" + spec + "'"), std::string::npos);
+  const std::string chosen = xml_of(request(spec + ",mac=52:54:00:00:00:09"));
+  EXPECT_NE(chosen.find("<mac address='52:54:00:00:00:09'/>"), std::string::npos) << chosen;
+  EXPECT_NE(
+      xml_of(request(spec + ",mac=52:54:00:00:00:09,guest_mac=52:54:00:00:00:08")).find("isn't the macvtap's own"),
+      std::string::npos);
+  const std::string made = xml_of(existing(spec, "mv-1", "macvtap"));
+  EXPECT_NE(made.find("<target dev='mv-1' managed='no'/>"), std::string::npos) << made;
+  EXPECT_NE(made.find("<mac address='02:00:00:00:00:07'/>"), std::string::npos) << made;
+  EXPECT_NE(xml_of(existing(spec, "mv-1", "tun")).find("mv-1 is no macvtap"), std::string::npos);
+}
+
 TEST(LibvirtElement, WhatDoesntExistOrIsNoTapIsRefused) {
   EXPECT_NE(xml_of(request("tap=vm-1")).find("there is no vm-1"), std::string::npos);
   EXPECT_NE(xml_of(existing("tap=br0", "br0", "bridge")).find("br0 is no tap"), std::string::npos);

@@ -145,19 +145,56 @@ class Persistent(TypesCase):
                 name = f"vm-{queues}"
                 mtu = 1500 if queues == 1 else 1400
                 announced = self.element(spec, notes=[f"{name} isn't there yet: tapferry probe '--net={spec}'"])
-                self.must("probe", f"--net={spec}", f"--helper={self.helper}")
+                self.tapferry("probe", f"--net={spec}", f"--helper={self.helper}")
                 element = self.element(spec)
                 self.assertEqual(*(re.sub("<mac .*>", "", text) for text in (announced, element)))
                 # Twice: it outlives a domain.
                 for _ in range(3 - queues):
                     self.check_guest(session, element, queues=queues, mtu=mtu)
                 self.assertEqual(links.get(name).master, "br0")
-                self.must("release", name, f"--helper={self.helper}")
+                self.tapferry("release", name, f"--helper={self.helper}")
         self.assert_nothing_left(before)
 
-    def must(self, *words):
-        done = self.box.run([self.command, *words])
-        self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+    def test_libvirt_9(self):
+        self.check("9.0")
+
+    def test_libvirt_11(self):
+        self.check("11.3")
+
+
+class PersistentMacvtap(TypesCase):
+    """type='ethernet' on a macvtap that the helper made for alice, by the name that her libvirt opens."""
+
+    def setUp(self):
+        super().setUp()
+        ip("addr", "flush", "dev", "br0")
+        self.box.veth("v0", "v1")
+        ip("addr", "add", f"{guest.HOST_ADDRESS}/24", "dev", "v1")
+        self.box.policy("allow macvtap=v0 user=alice queues=2 name=vm-* persist=on")
+
+    def check(self, version):
+        before = links.snapshot()
+        spec = "macvtap=v0,name=vm-1,queues=2,persist=on"
+        with self.session(version) as session:
+            done = self.box.run([self.command, "libvirt-xml", f"--net={spec}"])
+            self.assertIn("or make it first: tapferry probe", done.stderr)
+            self.tapferry("probe", f"--net={spec}", f"--helper={self.helper}")
+            made = links.get("vm-1")
+            element = self.element(spec)
+            self.assertIn(f"<mac address='{made.mac}'/>", element)
+            # It outlives a domain, however that ends.
+            domain = session.domain("vm1", guest.REACH_HOST + STAY, [element], self.emulator(session), smp=2)
+            domain.define()
+            domain.start()
+            domain.wait_for("up")
+            self.assert_pings(domain)
+            domain.destroy()
+            domain.undefine()
+            self.assertEqual((links.get("vm-1").index, links.get("vm-1").alias), (made.index, made.alias))
+            self.check_guest(session, element, queues=2)
+            self.tapferry("release", "vm-1", f"--helper={self.helper}")
+        self.assertFalse(os.path.exists(f"/dev/tap{made.index}"))
+        self.assert_nothing_left(before)
 
     def test_libvirt_9(self):
         self.check("9.0")
