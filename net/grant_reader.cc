@@ -9,6 +9,7 @@
 
 #include "base/fd_pass.h"
 #include "base/parse.h"
+#include "net/ovs.h"
 
 namespace tapferry {
 namespace {
@@ -133,7 +134,8 @@ Status read_names(Reader* reader, Grant* grant) {
   grant->ifname = TRY(interface_name("ifname", TRY(reader->text("ifname"))));
   grant->ifindex = static_cast<int>(TRY(reader->number("ifindex", 1, INT32_MAX)));
   grant->upper = TRY(reader->text_or_null("upper"));
-  if (!grant->upper.empty()) TRY(interface_name("upper", grant->upper));
+  const auto ovs = grant->kind == Kind::kBridge ? ovs_bridge(grant->upper) : std::nullopt;
+  if (!grant->upper.empty()) TRY(interface_name("upper", std::string(ovs.value_or(grant->upper))));
   if (grant->kind == Kind::kBridge && grant->upper.empty()) return flaw("upper is not the bridge");
   grant->rule = TRY(reader->text("rule"));
   return {};

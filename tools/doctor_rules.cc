@@ -88,6 +88,10 @@ Result<JsonTree> parse(const std::string& json) {
 
 }  // namespace
 
+bool ListedRule::needs_service() const {
+  return kind == "macvtap" || kind == "device" || is_about_ovs() || has("lock=on") || has("filter=auto");
+}
+
 bool ListedRule::has(std::string_view beginning) const {
   const std::vector<std::string_view> words = split_words(text);
   return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return word.starts_with(beginning); });
