@@ -2,6 +2,7 @@
 """The keeper of a port of Open vSwitch as a process, and what the tools show of such a port."""
 import json
 import os
+import pwd
 import signal
 import subprocess
 import unittest
@@ -11,6 +12,7 @@ import ovs_case
 import processes
 import sandbox
 from helper_case import need_helper
+from test_stages import DAC_OVERRIDE, filter_mode, state_of, table
 
 TIMEOUT = 600
 
@@ -33,17 +35,18 @@ class OutOfReach(ovs_case.OvsCase):
     def test_it_has_no_more_than_it_needs(self):
         self.granted("bridge=ovs:br-int")
         pid, = self.keepers()
-        status = processes.status(pid)
-        dac_override = f"{1 << 1:016x}"
-        self.assertEqual([status[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd")],
-                         [dac_override, "0" * 16, dac_override, dac_override, "0" * 16])
-        self.assertEqual((status["NoNewPrivs"], status["Groups"]), ("1", ""))
-        if not sandbox.IS_SANITIZED:
-            self.assertEqual(status["Seccomp"], "2")
-        self.assertNotIn("0", status["Uid"].split())
-        what = set(processes.descriptors(pid).values())
+        state = state_of(pid)
+        row = ["T T T T", "DAC_OVERRIDE", "none", "empty", "1", "filter"]
+        self.assertEqual(table("setuid")["keeper"], row, "what follows is about this")
+        uid = pwd.getpwnam(sandbox.WARDEN_USER).pw_uid
+        self.assertEqual((state.uids, state.groups), ((uid,) * 4, ()))
+        self.assertEqual((state.permitted, state.effective, state.bounding), (DAC_OVERRIDE, 0, 0))
+        self.assertEqual((state.inheritable, state.ambient), (DAC_OVERRIDE, DAC_OVERRIDE), "for ovs-vsctl")
+        self.assertEqual((state.no_new_privs, state.seccomp), (1, filter_mode("filter")))
+        self.assertEqual((state.cwd, state.owner), ("/", 0))
+        self.assertNotEqual(state.session[1], os.getsid(0))
+        what = set(state.descriptors.values())
         self.assertTrue(all(one == "/dev/null" or one.startswith("socket:") for one in what), what)
-        self.assertEqual(processes.session(pid)[1] == os.getsid(0), False)
 
     def test_nothing_that_the_caller_chose_reaches_ovs_vsctl(self):
         """Its environment, its directory and its descriptors."""
