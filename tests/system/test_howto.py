@@ -11,6 +11,7 @@ import frames
 import handover
 import howto
 import open_vswitch
+import ovn
 import sandbox
 from helper_case import HelperCase, need_helper
 
@@ -40,12 +41,14 @@ class HowtoCase(HelperCase):
         self.command = self.box.install(os.path.join(sandbox.BUILD, "tapferry"))
         self.box.policy("# as it comes")
 
-    def run_page(self, page, runner, *, until=None):
-        """All blocks, or those before the one that begins with UNTIL."""
+    def run_page(self, page, runner, *, until=None, first=None):
+        """All blocks, or those before the one that begins with UNTIL.  FIRST: how a block begins, and what comes before it."""
         self.addCleanup(runner.end_all)
         for block in howto.blocks(page):
             if until and block.script.startswith(until):
                 return
+            if first and block.script.startswith(first[0]):
+                first[1]()
             with self.subTest(host=block.host, script=block.script):
                 runner.run(block)
 
@@ -110,7 +113,7 @@ class OpenVswitch(HowtoCase):
 
     @classmethod
     def setUpClass(cls):
-        open_vswitch.need_open_vswitch()
+        ovn.need_ovn()
         super().setUpClass()
         cls.switch = open_vswitch.start(cls.box)
 
@@ -119,7 +122,10 @@ class OpenVswitch(HowtoCase):
         super().setUp()
 
     def test_commands_work_as_they_stand(self):
-        self.run_page(OPEN_VSWITCH, howto.Runner(self.box))
+        self.run_page(OPEN_VSWITCH, howto.Runner(self.box), first=("ovn-nbctl ls-add", self.start_ovn))
+
+    def start_ovn(self):
+        self.addCleanup(ovn.Ovn(self.switch).stop_controller)
 
 
 if __name__ == "__main__":
