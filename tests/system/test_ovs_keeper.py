@@ -11,6 +11,7 @@ import open_vswitch
 import ovs_case
 import processes
 import sandbox
+from broker_case import BROKER, BrokerCase, need_broker
 from helper_case import need_helper
 from test_stages import DAC_OVERRIDE, filter_mode, state_of, table
 
@@ -19,6 +20,7 @@ TIMEOUT = 600
 
 def setUpModule():
     need_helper()
+    need_broker()
     open_vswitch.need_open_vswitch()
 
 
@@ -70,6 +72,27 @@ class OutOfReach(ovs_case.OvsCase):
         self.assertNotIn("alice", spied)
         self.assertIn("\n/\n", spied)
         self.assertNotIn(f"{writing} -> pipe", spied.replace("1 -> pipe", "").replace("2 -> pipe", ""))
+
+
+class ByBroker(BrokerCase, ovs_case.OvsCase):
+    """By way of tapferryd, whose helper has no setuid bit."""
+
+    def test_a_port_comes_and_goes_and_outlives_the_daemon(self):
+        self.box.policy(ovs_case.OvsCase.RULE)
+        got = self.open("bridge=ovs:br-int,iface_id=vm-1")
+        name = got.grant["ifname"]
+        self.assertEqual((self.ports(), got.grant["upper"]), ([name], "ovs:br-int"))
+        keeper, = self.keepers()
+        self.stop_daemon()
+        self.assertEqual(self.keepers(), [keeper])
+        got.close()
+        self.assertPortGone(name)
+
+    def test_refusals_are_the_helpers(self):
+        self.box.policy(ovs_case.OvsCase.RULE)
+        error = self.refuses(f"{BROKER}.Refused", f"{BROKER}.Open", net="bridge=ovs:br-int,iface_id=db-1")
+        self.assertIn("access denied", error.message)
+        self.assertEqual(self.ports(), [])
 
 
 class Tools(ovs_case.OvsCase):
