@@ -72,8 +72,9 @@ class Switch:
     def vsctl(self, *words):
         return run("ovs-vsctl", "--no-syslog", "--timeout=30", f"--db=unix:{DATABASE}", *words)
 
-    def bridge(self, name, address=None):
-        self.vsctl("add-br", name, "--", "set", "Bridge", name, "datapath_type=netdev")
+    def bridge(self, name, address=None, datapath="netdev"):
+        """DATAPATH: or "system", the kernel's."""
+        self.vsctl("add-br", name, "--", "set", "Bridge", name, f"datapath_type={datapath}")
         if address:
             sandbox.ip("addr", "add", address, "dev", name)
         sandbox.ip("link", "set", name, "up")
@@ -86,6 +87,13 @@ class Switch:
 
     def value(self, table, name, column):
         return self.vsctl("get", table, name, column).strip().strip('"')
+
+    def flows(self, bridge, *flows):
+        """These in place of what it has."""
+        target = f"{RUN}/{bridge}.mgmt"
+        run("ovs-ofctl", "del-flows", target)
+        for flow in flows:
+            run("ovs-ofctl", "add-flow", target, flow)
 
     def clear(self):
         """No bridge any more, and none of their interfaces."""

@@ -10,6 +10,7 @@ KEEPER = "tapferry-ovs"
 
 
 class OvsCase(HelperCase):
+    DATAPATH = "netdev"
     RULE = "allow bridge=ovs:br-int user=alice,bob iface_id=vm-* queues=4 name=vm-* mtu=9000 persist=on"
 
     @classmethod
@@ -20,7 +21,7 @@ class OvsCase(HelperCase):
     def setUp(self):
         self.switch.clear()  # first: what HelperCase deletes are Open vSwitch's own interfaces too
         super().setUp()
-        self.switch.bridge("br-int", "192.0.2.1/24")
+        self.switch.bridge("br-int", "192.0.2.1/24", self.DATAPATH)
         self.box.policy(self.RULE)
 
     def tearDown(self):

@@ -130,7 +130,6 @@ TEST(Spec, WhatCannotBeAskedIsRefusedWithTheKeyAtFault) {
       {"bridge=ovs:br,rate_from=1mbit", "rates and filter="},
       {"bridge=ovs:br,filter=auto", "rates and filter="},
       {"bridge=ovs:br,name=a;b", "name= takes"},
-      {"bridge=ovs:br,name=%d", "name= takes"},
       {"tap=vm%d", "without %"},
       {"bridge=br0,", "no key is named `'"},
       {"bridge=br0,,up=on", "no key is named `'"},
