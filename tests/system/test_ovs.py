@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """bridge=ovs:BR with a real ovsdb-server and ovs-vswitchd: frames cross, and the port goes with the VM however it ends."""
 import os
+import signal
 import subprocess
 import unittest
 
@@ -145,6 +146,19 @@ class Ends(ovs_case.OvsCase):
         self.assertTrue(sandbox.eventually(lambda: len(self.keepers()) == 1, 20))
         self.assertEqual(self.ports(), ["vm-1"])
         self.assertEqual(self.switch.value("Interface", "vm-1", "ifindex"), str(got.link.index))
+
+    def test_a_keeper_that_comes_late_leaves_the_next_ones_port_alone(self):
+        old = self.granted("bridge=ovs:br-int,name=vm-1,iface_id=vm-1")
+        late, = self.keepers()
+        os.kill(late, signal.SIGSTOP)
+        self.addCleanup(processes.kill_and_wait, late)
+        old.close()
+        self.assertGone("vm-1")
+        new = self.granted("bridge=ovs:br-int,name=vm-1,iface_id=vm-1")
+        os.kill(late, signal.SIGCONT)
+        self.assertTrue(sandbox.eventually(lambda: late not in self.keepers(), 20), "it has done its part")
+        self.assertEqual(self.ports(), ["vm-1"])
+        self.assertEqual(self.switch.value("Interface", "vm-1", "ifindex"), str(new.link.index))
 
     def test_a_database_that_is_away_is_waited_for(self):
         got = self.granted("bridge=ovs:br-int")
