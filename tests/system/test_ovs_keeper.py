@@ -140,24 +140,6 @@ class Tools(ovs_case.OvsCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("<virtualport type='openvswitch'><parameters interfaceid='vm-1'/></virtualport>", done.stderr)
 
-    def test_doctor_removes_what_a_killed_keeper_left(self):
-        held = self.granted("bridge=ovs:br-int", "bob")
-        got = self.granted("bridge=ovs:br-int")
-        processes.kill_and_wait(*self.keepers())
-        got.close()
-        self.assertGone(got.link.name)
-        found = json.loads(self.tapferry("doctor", "--json", "--check=ovs", user="root").stdout)["findings"]
-        self.assertEqual([one["id"] for one in found], ["left-ovs-port"])
-        done = self.tapferry("doctor", "--repair", user="root")
-        self.assertIn(f"port {got.link.name} of uid {self.box.users['alice'].uid} on Open vSwitch's br-int: removed\n", done.stdout)
-        self.assertEqual(self.ports(), [held.link.name])
-        self.switch.vsctl("del-port", held.link.name)
-
-    def test_doctor_finds_a_bridge_that_is_missing(self):
-        self.box.policy("allow bridge=ovs:br-new")
-        found = json.loads(self.tapferry("doctor", "--json", "--check=links", user="root").stdout)["findings"]
-        self.assertEqual([(one["id"], one["command"]) for one in found], [("bridge-missing", "ovs-vsctl add-br br-new")])
-
 
 if __name__ == "__main__":
     unittest.main()
