@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Runs ovs-vsctl(8): always the same file, always against the host's own database, with no environment to go by but the
-// caller's own where it has one.
+// Runs ovs-vsctl(8): always the same file, always against the host's own database. The environment is this process's, which in
+// the helper is empty.
 #pragma once
 
 #include <string>
