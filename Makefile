@@ -147,13 +147,13 @@ BENCH  := $(call sources,tests/bench/*.cc)
 PRIVILEGED := $(addsuffix .cc, \
   base/fd base/fd_pass base/log base/parse base/result base/syscall base/text \
   net/abandoned net/address net/bridge_port net/frame_filter net/grant net/ip_address net/link net/mac net/macvtap net/rtnl \
-  net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun net/wire \
+  net/rtnl_events net/child net/ovs net/ovs_vsctl net/spec net/tag net/tc net/tc_hooks net/tun net/wire \
   helper/main helper/sane helper/acquire helper/privilege helper/confine helper/detach helper/syslog \
   helper/audit helper/request helper/accounts helper/service_account helper/quota helper/sweep helper/device \
   helper/policy helper/policy_parse helper/policy_load helper/policy_fit helper/policy_explain \
   helper/privileged helper/granted helper/handover helper/tap helper/port_security helper/macvtap \
   helper/maker helper/maker_process helper/macvtap_maker helper/queue_node helper/user_node \
-  helper/privileged_macvtap \
+  helper/privileged_macvtap helper/ovs_keeper helper/ovs_port \
   helper/warden helper/warden_adopt helper/warden_connect helper/wards helper/kept helper/queue_watches)
 # tapferryd, which starts the helper for those who are connected, and takes up what a killed warden left; and nothing else of it
 # has privilege.
@@ -162,7 +162,7 @@ DAEMON := $(addsuffix .cc, \
   helper/tapferryd helper/service helper/launcher helper/peer helper/event_log helper/syslog \
   helper/sane helper/privilege helper/accounts helper/service_account helper/adoption \
   net/abandoned net/address net/bridge_port net/frame_filter net/ip_address net/link net/mac net/macvtap \
-  net/macvtap_claim net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
+  net/macvtap_claim net/ovs net/process_fds net/rtnl net/rtnl_events net/spec net/tag net/tc net/tc_hooks net/tun \
   helper/adopt helper/confine helper/detach helper/device helper/granted helper/kept helper/port_security \
   helper/privileged helper/privileged_macvtap helper/queue_node helper/queue_watches helper/warden helper/warden_adopt \
   helper/user_node helper/warden_connect helper/wards)

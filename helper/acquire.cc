@@ -37,7 +37,7 @@ Result<Maker> start_maker(const Identity& caller, int argc, char* argv[]) {
   };
   if (!may_need_maker(argc, argv)) return refuse("it is for --net and --release only");
   if (geteuid() != 0) return refuse("the helper isn't setuid root").with_hint("file capabilities don't suffice for it");
-  return Maker::start(caller);
+  return Maker::start(caller, may_ask_for_ovs(argc, argv));
 }
 
 Result<std::vector<Fd>> open_tun_queues(uid_t caller, unsigned count) {

@@ -28,11 +28,13 @@ Status confine_front() { return {}; }
 Status confine_auditor() { return {}; }
 Status confine_maker() { return {}; }
 Status confine_warden() { return {}; }
+Status confine_ovs_keeper() { return {}; }
 #else
 Status confine_front() { return load(kFrontFilter); }
 Status confine_auditor() { return load(kAuditorFilter); }
 Status confine_maker() { return load(kMakerFilter); }
 Status confine_warden() { return load(kWardenFilter); }
+Status confine_ovs_keeper() { return load(kOvsKeeperFilter); }
 #endif
 
 }  // namespace tapferry

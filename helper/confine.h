@@ -18,6 +18,9 @@ Status confine_maker();
 // For the process that stays: rtnetlink, inotify, the makers' connections.
 Status confine_warden();
 
+// For the process that keeps a port of Open vSwitch, and for ovs-vsctl, which it starts and which inherits the filter.
+Status confine_ovs_keeper();
+
 // For the process that writes the audit line: receive, send, exit.
 Status confine_auditor();
 

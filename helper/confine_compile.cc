@@ -7,6 +7,7 @@
 // Everything that isn't listed fails with EPERM rather than killing, so that a libc which needs one call more leaves an
 // explanation behind.
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,10 +15,12 @@
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <span>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace {
@@ -58,6 +61,68 @@ constexpr int kWatching[] = {
     SCMP_SYS(read),   SCMP_SYS(close),         SCMP_SYS(capset),     SCMP_SYS(unlink),
     SCMP_SYS(getuid), SCMP_SYS(clock_gettime), SCMP_SYS(lstat),      SCMP_SYS(newfstatat),
     SCMP_SYS(chmod),  SCMP_SYS(fchmodat),
+};
+
+// Of the keeper of a port of Open vSwitch and of ovs-vsctl, which inherits it: a program that is linked dynamically, which asks
+// about processors and memory as it begins, and speaks with one server.
+constexpr int kStarting[] = {
+    SCMP_SYS(clone3),
+    SCMP_SYS(vfork),
+    SCMP_SYS(execve),
+    SCMP_SYS(wait4),
+    SCMP_SYS(pidfd_open),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(dup),
+    SCMP_SYS(dup2),
+    SCMP_SYS(dup3),
+    SCMP_SYS(pipe2),
+    SCMP_SYS(fcntl),
+    SCMP_SYS(close_range),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(arch_prctl),
+    SCMP_SYS(set_tid_address),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(mmap),
+    SCMP_SYS(exit),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(clock_gettime),
+};
+constexpr int kAsking[] = {
+    SCMP_SYS(connect),    SCMP_SYS(sendto),      SCMP_SYS(sendmsg),     SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),    SCMP_SYS(poll),        SCMP_SYS(ppoll),       SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+};
+constexpr int kLookingAround[] = {
+    SCMP_SYS(access),
+    SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2),
+    SCMP_SYS(stat),
+    SCMP_SYS(lstat),
+    SCMP_SYS(statx),
+    SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(getcwd),
+    SCMP_SYS(pread64),
+    SCMP_SYS(writev),
+    SCMP_SYS(uname),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(getppid),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(times),
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(alarm),
+    SCMP_SYS(setitimer),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(get_mempolicy),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(sched_yield),
 };
 
 // drivers/net/tun.c; nothing that reads or filters frames.
@@ -124,6 +189,24 @@ void allow_warden(scmp_filter_ctx filter) {
   allow_if(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
+void allow_ovs_keeper(scmp_filter_ctx filter) {
+  allow(filter, kMemoryAndExit);
+  allow(filter, kFiles);
+  allow(filter, kStarting);
+  allow(filter, kAsking);
+  allow(filter, kLookingAround);
+  // posix_spawn(3) where there is no clone3: never a new namespace.
+  constexpr unsigned kNamespaces =
+      CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+  allow_if(filter, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, kNamespaces, 0));
+  allow_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+  allow_if(filter, SCMP_SYS(kill), SCMP_A1(SCMP_CMP_EQ, SIGKILL));
+  // ovs-vsctl ends itself by the signal that its timeout is, having closed what it has (raise(3)).
+  allow_if(filter, SCMP_SYS(tgkill), SCMP_A2(SCMP_CMP_EQ, SIGALRM));
+  // Its own limits, and only read.
+  allow_if(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
+}
+
 void print(const char* name, void (*fill)(scmp_filter_ctx)) {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
   if (filter == nullptr) check(-ENOMEM, "start a filter");
@@ -149,5 +232,6 @@ int main() {
   print("kAuditorFilter", allow_auditor);
   print("kMakerFilter", allow_maker);
   print("kWardenFilter", allow_warden);
+  print("kOvsKeeperFilter", allow_ovs_keeper);
   return ferror(stdout) != 0 || fflush(stdout) != 0;
 }

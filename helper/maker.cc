@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "base/syscall.h"
 #include "helper/maker_process.h"
+#include "helper/ovs_keeper.h"
 #include "net/wire.h"
 
 namespace tapferry {
@@ -34,12 +35,13 @@ Result<MadeDevice> made_device(Result<WireMessage> answer, unsigned queues) {
 
 }  // namespace
 
-Result<Maker> Maker::start(const Identity& who) {
+Result<Maker> Maker::start(const Identity& who, bool is_for_ovs) {
   auto [front, back] = TRY(socket_pair(SOCK_SEQPACKET));
   const pid_t child = fork();
   if (child < 0) return Error::from_errno("start", "the process that makes macvtaps", errno);
   if (child == 0) {
     front.reset();
+    if (is_for_ovs) run_ovs_keeper(who, std::move(back));
     run_maker(who, std::move(back));
   }
   return Maker(std::move(front), child, Fd(static_cast<int>(syscall(SYS_pidfd_open, child, 0))));
@@ -101,6 +103,11 @@ Status Maker::persist() {
 
 Status Maker::release(int ifindex) {
   TRY(ask({"release", std::to_string(ifindex)}));
+  return {};
+}
+
+Status Maker::add_ovs_port(const Spec& spec, int ifindex) {
+  TRY(ask({"port", to_string(spec), std::to_string(ifindex)}));
   return {};
 }
 

@@ -37,8 +37,8 @@ struct MadeDevice {
 class Maker {
  public:
   // Stage 1; forks. Only the front returns from it. Whatever the maker lacks (the user tapferry, say) is the error of the first
-  // request: most need none.
-  static Result<Maker> start(const Identity& who);
+  // request: most need none. In its place there is a keeper where a port of Open vSwitch may be asked for (helper/ovs_keeper.h).
+  static Result<Maker> start(const Identity& who, bool is_for_ovs);
 
   Maker(Maker&&) = default;
   // Waits a while for the maker's end, which inherited the caller's socket and stderr (as with the auditor, helper/audit.h).
@@ -61,7 +61,11 @@ class Maker {
   // Deletes a macvtap of the caller's that has persist=on by its tag, and that node.
   Status release(int ifindex);
 
-  // Deletes what make_macvtap() made. The queues are to be closed before.
+  // Adds a tap that the front made to Open vSwitch's bridge, and has the port removed when the tap is gone. ENODEV: there is no
+  // such bridge.
+  Status add_ovs_port(const Spec& spec, int ifindex);
+
+  // Deletes what make_macvtap() made, or removes the port of add_ovs_port(). The queues are to be closed before.
   Status undo();
 
   // The hand-over is complete: nothing is waited for but that the maker has let go of the caller's socket and stderr.

@@ -42,6 +42,7 @@ std::string identity(const Rule& rule) {
   add("guest_mac", join(rule.guest_macs, pattern));
   add("name", join(rule.names, pattern));
   add("mac", join(rule.macs, pattern));
+  add("iface_id", join(rule.iface_ids, pattern));
   if (rule.mtu) add("mtu", std::to_string(*rule.mtu));
   if (rule.vhost) add("vhost", "on");
   if (rule.persist) add("persist", "on");

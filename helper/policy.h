@@ -51,6 +51,7 @@ struct Rule {
   std::vector<Pattern> guest_macs;
   std::vector<Pattern> names;
   std::vector<Pattern> macs;
+  std::vector<Pattern> iface_ids;
   std::optional<unsigned> mtu;
   bool vhost = false;
   bool persist = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/parse.h"
+#include "net/ovs.h"
 
 namespace tapferry {
 namespace {
@@ -45,6 +46,13 @@ bool is_plain_path(std::string_view path) {
                       [](std::string_view part) { return part.empty() || part == "." || part == ".."; });
 }
 
+// "ovs:br-int" is matched by a pattern that begins with "ovs:" itself: who wrote `bridge=*' or `all' meant Linux bridges, and
+// only for a deny may it be more.
+bool names_ovs_bridge(const Rule& rule, const Spec& request) {
+  if (!rule.object.text.starts_with(kOvsPrefix)) return rule.verb == Verb::kDeny && rule.object.is_anything();
+  return rule.object.matches(request.object);
+}
+
 // A device can be asked for by path, name and index, and whichever of these the rule has, it means the device.
 bool names_object(const Rule& rule, const Spec& request, const RequestForm& form) {
   if (request.kind == Kind::kDevice &&
@@ -52,6 +60,7 @@ bool names_object(const Rule& rule, const Spec& request, const RequestForm& form
                   [&](const std::string& name) { return rule.object.matches(name); })) {
     return true;
   }
+  if (request.kind == Kind::kBridge && ovs_bridge(request.object)) return names_ovs_bridge(rule, request);
   return rule.object.matches(request.object);
 }
 
@@ -67,6 +76,9 @@ Reason why_other_object(const Rule& rule, const Spec& request, const RequestForm
   // `tap,name=vm-1` makes the same interface as `tap=vm-1`: one deny is for both.
   const bool is_named_tap = request.kind == Kind::kTap && request.object.empty() && request.name.has_value();
   if (rule.verb == Verb::kDeny && is_named_tap && may_become(*request.name, rule.object)) return std::nullopt;
+  if (request.kind == Kind::kBridge && ovs_bridge(request.object) && !ovs_bridge(rule.object.text)) {
+    return about + "; one of Open vSwitch needs bridge=ovs: in the rule";
+  }
   if (request.object.empty()) return about + "; a tap without a name needs tap=*";
   return about;
 }
@@ -156,6 +168,11 @@ Reason check_mac(const Rule& rule, const Spec& request, const RequestForm&) {
   return check_listed("mac", to_string(*request.mac), rule.macs);
 }
 
+Reason check_iface_id(const Rule& rule, const Spec& request, const RequestForm&) {
+  if (!request.iface_id) return std::nullopt;
+  return check_listed("iface_id", *request.iface_id, rule.iface_ids);
+}
+
 Reason check_mtu(const Rule& rule, const Spec& request, const RequestForm&) {
   if (!request.mtu) return std::nullopt;
   const std::string asked = "mtu=" + std::to_string(*request.mtu);
@@ -233,8 +250,9 @@ Reason check_filter(const Rule& rule, const Spec& request, const RequestForm& fo
 
 // Every key that a rule can permit or force. vnet_hdr= and vnet_hdr_sz= are for anybody to ask.
 constexpr Reason (*kChecks[])(const Rule&, const Spec&, const RequestForm&) = {
-    check_queues, check_mode,      check_name,     check_mac, check_mtu,     check_vhost,     check_persist,
-    check_lock,   check_guest_mac, check_isolated, check_up,  check_rate_to, check_rate_from, check_filter};
+    check_queues,   check_mode,  check_name,    check_mac,       check_iface_id,
+    check_mtu,      check_vhost, check_persist, check_lock,      check_guest_mac,
+    check_isolated, check_up,    check_rate_to, check_rate_from, check_filter};
 
 template <typename T>
 void force(std::optional<T>& asked, const std::optional<T>& forced) {

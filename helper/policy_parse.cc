@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/parse.h"
+#include "net/ovs.h"
 
 namespace tapferry {
 namespace {
@@ -49,6 +50,22 @@ Result<Pattern> parse_interface_pattern(std::string_view text) {
     return malformed(quoted(text) + " can't be an interface's name; a rule names one");
   }
   return pattern;
+}
+
+// "ovs:br-int", "ovs:br-*" or "ovs:*".
+Result<Pattern> parse_bridge_pattern(std::string_view text) {
+  if (!text.starts_with(kOvsPrefix)) return parse_interface_pattern(text);
+  Pattern pattern = TRY(parse_pattern(text));
+  const std::string_view bridge = *ovs_bridge(pattern.text);
+  const bool is_every = pattern.is_prefix && bridge.empty();
+  if (is_every || is_ovs_interface_name(bridge)) return pattern;
+  return malformed(quoted(text) + " can't be a bridge of Open vSwitch: 1 to 15 letters, digits and . _ -");
+}
+
+Result<Pattern> parse_iface_id_pattern(std::string_view text) {
+  Pattern pattern = TRY(parse_pattern(text));
+  if (pattern.is_anything() || is_ovs_word(pattern.text, kMaxIfaceId)) return pattern;
+  return malformed(quoted(text) + " can't be an iface-id: 1 to 128 letters, digits and . _ : -");
 }
 
 Result<Pattern> parse_device_pattern(std::string_view text) {
@@ -143,8 +160,11 @@ Status set_filter(Rule& rule, std::string_view value) {
 }
 
 constexpr unsigned bit(Kind kind) { return 1u << static_cast<unsigned>(kind); }
-constexpr unsigned kEvery = bit(Kind::kBridge) | bit(Kind::kTap) | bit(Kind::kMacvtap) | bit(Kind::kDevice);
-constexpr unsigned kNotTap = kEvery & ~bit(Kind::kTap);
+// Of bridge=ovs:, which has fewer keys than a Linux bridge and one of its own.
+constexpr unsigned kOvs = 1u << 8;
+constexpr unsigned kNotOvs = bit(Kind::kBridge) | bit(Kind::kTap) | bit(Kind::kMacvtap) | bit(Kind::kDevice);
+constexpr unsigned kEvery = kNotOvs | kOvs;
+constexpr unsigned kSecured = kNotOvs & ~bit(Kind::kTap);
 constexpr unsigned kCreated = kEvery & ~bit(Kind::kDevice);
 
 struct RuleKey {
@@ -162,18 +182,19 @@ constexpr RuleKey kRuleKeys[] = {
     {"max", kEvery, false, [](Rule& r, View v) { return set_number(r.max, v, "max", 1, kLargestMax); }},
     {"queues", kEvery, false, [](Rule& r, View v) { return set_number(r.queues, v, "queues", 1, kMaxQueues); }},
     {"mode", bit(Kind::kMacvtap), false, [](Rule& r, View v) { return set_list(r.modes, v, parse_mode_word); }},
-    {"guest_mac", kNotTap, false, [](Rule& r, View v) { return set_list(r.guest_macs, v, parse_mac_pattern); }},
+    {"guest_mac", kSecured, false, [](Rule& r, View v) { return set_list(r.guest_macs, v, parse_mac_pattern); }},
     {"name", kCreated, false, [](Rule& r, View v) { return set_list(r.names, v, parse_interface_pattern); }},
     {"mac", kEvery, false, [](Rule& r, View v) { return set_list(r.macs, v, parse_mac_pattern); }},
+    {"iface_id", kOvs, false, [](Rule& r, View v) { return set_list(r.iface_ids, v, parse_iface_id_pattern); }},
     {"mtu", kEvery, false, [](Rule& r, View v) { return set_number(r.mtu, v, "mtu", kMinMtu, kMaxMtu); }},
     {"vhost", kEvery, false, [](Rule& r, View v) { return set_on_off(r.vhost, v, "vhost"); }},
     {"persist", kCreated, false, [](Rule& r, View v) { return set_on_off(r.persist, v, "persist"); }},
-    {"lock", kNotTap, false, [](Rule& r, View v) { return set_on_off(r.lock, v, "lock"); }},
+    {"lock", kSecured, false, [](Rule& r, View v) { return set_on_off(r.lock, v, "lock"); }},
     {"isolated", bit(Kind::kBridge), false, [](Rule& r, View v) { return set_on_off(r.isolated, v, "isolated"); }},
     {"up", kEvery, false, set_up},
-    {"rate_to", kEvery, false, [](Rule& r, View v) { return set_rate(r.rate_to, v, "rate_to"); }},
-    {"rate_from", kEvery, false, [](Rule& r, View v) { return set_rate(r.rate_from, v, "rate_from"); }},
-    {"filter", kEvery, false, set_filter},
+    {"rate_to", kNotOvs, false, [](Rule& r, View v) { return set_rate(r.rate_to, v, "rate_to"); }},
+    {"rate_from", kNotOvs, false, [](Rule& r, View v) { return set_rate(r.rate_from, v, "rate_from"); }},
+    {"filter", kNotOvs, false, set_filter},
 };
 
 const RuleKey* find_key(std::string_view name) {
@@ -189,8 +210,9 @@ Status set_key(Rule& rule, std::string_view word, unsigned* seen) {
   if (!key) return malformed(quoted(name) + " is no key of a rule").with_hint("the keys are in tapferry-policy(5)");
   if (equals == std::string_view::npos) return malformed(name + " needs a value: " + name + "=VALUE");
   if (rule.verb == Verb::kDeny && !key->is_for_deny) return malformed("a deny takes only user= and group=");
-  if (rule.kind && !(key->kinds & bit(*rule.kind))) {
-    return malformed(name + "= is not for " + std::string(kind_name(*rule.kind)) + "=");
+  const bool is_ovs = ovs_bridge(rule.object.text).has_value();
+  if (rule.kind && !(key->kinds & (is_ovs ? kOvs : bit(*rule.kind)))) {
+    return malformed(name + "= is not for " + std::string(kind_name(*rule.kind)) + (is_ovs ? "=ovs:" : "="));
   }
   const unsigned mask = 1u << (key - kRuleKeys);
   if (*seen & mask) return malformed(name + "= is there twice; several values go with commas");
@@ -210,7 +232,11 @@ Status set_object(Rule& rule, std::string_view word) {
   }
   const std::string_view name = word.substr(equals + 1);
   if (name.empty()) return malformed(quoted(word) + " needs a name, or * for every name");
-  rule.object = TRY(*rule.kind == Kind::kDevice ? parse_device_pattern(name) : parse_interface_pattern(name));
+  switch (*rule.kind) {
+    case Kind::kDevice: rule.object = TRY(parse_device_pattern(name)); break;
+    case Kind::kBridge: rule.object = TRY(parse_bridge_pattern(name)); break;
+    default: rule.object = TRY(parse_interface_pattern(name)); break;
+  }
   return {};
 }
 
@@ -223,6 +249,10 @@ Status set_bare_object(Rule& rule, std::string_view word) {
   if (word == "*") return malformed("`*' is only for deny").with_hint("write bridge=*, tap=*, macvtap=* or device=*");
   if (word.find('*') != std::string_view::npos) {
     return malformed(quoted(word) + " is a bare name, which has no pattern")
+        .with_hint("write bridge=" + std::string(word));
+  }
+  if (word.starts_with(kOvsPrefix)) {
+    return malformed(quoted(word) + " is a bare name, which is a Linux bridge's")
         .with_hint("write bridge=" + std::string(word));
   }
   // `deny tap' is too easily meant for every tap.

@@ -62,10 +62,11 @@ Status empty_bounding_set() {
   }
 }
 
-Status set_capabilities(uint64_t permitted) {
+Status set_capabilities(uint64_t permitted, uint64_t inheritable) {
   capng_clear(CAPNG_SELECT_BOTH);
   for (int capability = 0; capability < 64; ++capability) {
     if (permitted & bit(capability)) capng_update(CAPNG_ADD, CAPNG_PERMITTED, static_cast<unsigned>(capability));
+    if (inheritable & bit(capability)) capng_update(CAPNG_ADD, CAPNG_INHERITABLE, static_cast<unsigned>(capability));
   }
   if (capng_apply(CAPNG_SELECT_CAPS) != 0) return drop_error("(capabilities)", errno);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return drop_error("(ambient set)", errno);
@@ -88,7 +89,7 @@ Status forbid_gains() {
 }
 
 // Asks the kernel, not our own bookkeeping.
-Status verify(uid_t uid, gid_t gid, uint64_t permitted) {
+Status verify(uid_t uid, gid_t gid, uint64_t permitted, uint64_t inheritable) {
   uid_t real_uid, effective_uid, saved_uid;
   gid_t real_gid, effective_gid, saved_gid;
   if (getresuid(&real_uid, &effective_uid, &saved_uid) != 0 || getresgid(&real_gid, &effective_gid, &saved_gid) != 0) {
@@ -99,7 +100,7 @@ Status verify(uid_t uid, gid_t gid, uint64_t permitted) {
     return drop_error("(ids)", EPERM);
   }
   const CapabilitySets left = TRY(capabilities_of_this_process());
-  if (left.effective != 0 || left.inheritable != 0 || left.permitted != permitted) {
+  if (left.effective != 0 || left.inheritable != inheritable || left.permitted != permitted) {
     return drop_error("(capabilities)", EPERM);
   }
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
@@ -108,11 +109,22 @@ Status verify(uid_t uid, gid_t gid, uint64_t permitted) {
   return {};
 }
 
-Status drop(uid_t uid, gid_t gid, uint64_t permitted) {
+Status drop(uid_t uid, gid_t gid, uint64_t permitted, uint64_t inheritable = 0) {
   TRY(set_ids(uid, gid));
-  TRY(set_capabilities(permitted));
+  TRY(set_capabilities(permitted, inheritable));
   TRY(forbid_gains());
-  return verify(uid, gid, permitted);
+  return verify(uid, gid, permitted, inheritable);
+}
+
+// To be done before the bounding set is emptied: what isn't in that can only stay inheritable, not become it (capabilities(7)).
+Status make_inheritable(uint64_t added) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return Error::from_errno("read", "capabilities", errno);
+  data[0].inheritable |= static_cast<uint32_t>(added);
+  data[1].inheritable |= static_cast<uint32_t>(added >> 32);
+  if (syscall(SYS_capset, &header, data) != 0) return drop_error("(inheritable set)", errno);
+  return {};
 }
 
 uint64_t mask_of(std::initializer_list<int> capabilities) {
@@ -201,15 +213,17 @@ Status drop_to_bare_root() {
   return drop(uid, gid, 0);
 }
 
-Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities) {
+Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities,
+                       std::initializer_list<int> inheritable) {
   if (account.uid == 0 || account.gid == 0) return drop_error("(service account)", EINVAL);
+  if (inheritable.size() > 0) TRY(make_inheritable(mask_of(inheritable)));
   TRY(empty_bounding_set());
   if (setgroups(0, nullptr) != 0) return drop_error("(groups)", errno);
-  return drop(account.uid, account.gid, mask_of(capabilities));
+  return drop(account.uid, account.gid, mask_of(capabilities), mask_of(inheritable));
 }
 
-Status keep_capabilities(std::initializer_list<int> capabilities) {
-  TRY(set_capabilities(mask_of(capabilities)));
+Status keep_capabilities(std::initializer_list<int> capabilities, std::initializer_list<int> inheritable) {
+  TRY(set_capabilities(mask_of(capabilities), mask_of(inheritable)));
   const CapabilitySets left = TRY(capabilities_of_this_process());
   if (left.permitted != mask_of(capabilities) || left.effective != 0) return drop_error("(capabilities)", EPERM);
   return {};

@@ -42,15 +42,17 @@ Status give_up_net_admin();
 Status drop_to_bare_root();
 
 // drop_privileges for a process that works on after the caller is gone: it becomes `account` in all ids, without groups, and keeps
-// these capabilities (CAP_*) permitted, none effective. The caller can't signal it then, nor limit it.
+// these capabilities (CAP_*) permitted, none effective. The caller can't signal it then, nor limit it. `inheritable`, of these, is
+// what a program that it starts may be given (PR_CAP_AMBIENT_RAISE), with no_new_privs and whatever its file says.
 struct ServiceAccount {
   uid_t uid = 0;
   gid_t gid = 0;
 };
-Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities);
+Status drop_to_service(const ServiceAccount& account, std::initializer_list<int> capabilities,
+                       std::initializer_list<int> inheritable = {});
 
 // After drop_to_service: these of them. To be called after a fork, too: libcap-ng forgets in the child what it knew.
-Status keep_capabilities(std::initializer_list<int> capabilities);
+Status keep_capabilities(std::initializer_list<int> capabilities, std::initializer_list<int> inheritable = {});
 
 // One permitted capability (CAP_*) effective or not. An error of raising leaves it lowered.
 Status raise_capability(int capability);

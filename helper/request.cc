@@ -158,6 +158,10 @@ bool is_vhost_asked(int argc, char* const argv[]) {
   return false;
 }
 
+bool may_ask_for_ovs(int argc, char* const argv[]) {
+  return std::any_of(argv + 1, argv + argc, [](const char* argument) { return strstr(argument, "=ovs:") != nullptr; });
+}
+
 Result<Request> parse_request(int argc, char* argv[]) {
   const Arguments arguments = TRY(read_arguments(argc, argv));
   Request request;

@@ -30,6 +30,9 @@ unsigned most_queues_asked(int argc, char* const argv[]);
 // Whether the arguments can ask for vhost-net: the same kind of look, for "vhost=on" and "vhost=auto".
 bool is_vhost_asked(int argc, char* const argv[]);
 
+// Whether they can ask for a port of Open vSwitch: in the same way, for "=ovs:".
+bool may_ask_for_ovs(int argc, char* const argv[]);
+
 // getopt_long(3) as QEMU's helper has it, so that `--br X` and `--br=X` both work; but an option twice, or an argument that is none,
 // is an error.
 Result<Request> parse_request(int argc, char* argv[]);

@@ -7,6 +7,7 @@
 #include "helper/port_security.h"
 #include "helper/privileged.h"
 #include "helper/quota.h"
+#include "net/ovs.h"
 #include "net/tag.h"
 #include "net/tun.h"
 
@@ -113,6 +114,7 @@ Status identify(Rtnl& rtnl, Link* tap, const Identity& caller, const Verdict& ve
 
 Status join(Rtnl& rtnl, const Link& tap, const Link& bridge, const Spec& spec) {
   TRY(perform(rtnl, RefuseRouterAdvertisements{tap}));
+  if (ovs_bridge(spec.object)) return {};
   const Result<std::string> joined = perform(rtnl, JoinBridge{tap, bridge});
   if (!joined.is_ok()) {
     return Error("failed to add interface `" + tap.name + "' to bridge", "`" + bridge.name + "'",
@@ -121,9 +123,18 @@ Status join(Rtnl& rtnl, const Link& tap, const Link& bridge, const Spec& spec) {
   return secure_port(rtnl, tap, bridge, spec);
 }
 
+// Of an Open vSwitch its own interface, which has the bridge's name and the MTU to take on. Whether there is such a bridge Open
+// vSwitch itself says later.
+Result<Link> find_ovs_bridge(Rtnl& rtnl, std::string_view name, const Verdict& verdict, const Identity& caller) {
+  Result<Link> local = get_link(rtnl, std::string(name));
+  if (!local.is_ok() && local.error().code() == ENODEV) return access_denied(verdict.asked, caller);
+  return local;
+}
+
 // The bridge by its own name and of that kind; anything else is refused as if a rule had forbidden it.
 Result<Link> find_bridge(Rtnl& rtnl, const Verdict& verdict, const Identity& caller) {
   const Spec& spec = verdict.effective;
+  if (const auto name = ovs_bridge(spec.object)) return find_ovs_bridge(rtnl, *name, verdict, caller);
   Result<Link> bridge = get_link(rtnl, spec.object);
   if (!bridge.is_ok() && bridge.error().code() != ENODEV) return bridge;
   if (!bridge.is_ok() || bridge.value().kind != "bridge") return access_denied(verdict.asked, caller);
@@ -169,6 +180,18 @@ Status watch_over(Result<Maker>& maker, const Link& tap, const Spec& spec) {
   return maker.value().watch_tap(spec, tap.index);
 }
 
+// What Open vSwitch is asked for last, when the tap is complete: from then on frames can cross.
+Status add_to_ovs(Result<Maker>& maker, const Link& tap, const Verdict& verdict, const Identity& caller) {
+  const Spec& spec = verdict.effective;
+  if (!maker.is_ok()) return maker.error();
+  const Status added = maker.value().add_ovs_port(spec, tap.index);
+  if (added.is_ok()) return {};
+  const Error& error = added.error();
+  if (error.code() == ENODEV) return access_denied(verdict.asked, caller);
+  return Error("failed to add interface `" + tap.name + "' to bridge", "`" + spec.object + "'", error.reason())
+      .with_hint(error.hint());
+}
+
 // The tap that tap=NAME names, if there is one.
 Result<std::optional<Link>> find_existing(Rtnl& rtnl, const Spec& spec) {
   if (spec.kind != Kind::kTap || spec.object.empty()) return std::optional<Link>();
@@ -192,6 +215,10 @@ Result<HandOver> make_tap(Rtnl& rtnl, std::vector<Fd> tun, Result<Maker>& maker,
   Status finished = finish(rtnl, tap, existing.has_value(), spec, &made);
   // The descriptors are still here, so nobody could have changed anything yet.
   if (finished.is_ok() && needs_warden(spec)) finished = watch_over(maker, tap, spec);
+  if (finished.is_ok() && ovs_bridge(spec.object)) {
+    finished = add_to_ovs(maker, tap, verdict, caller);
+    if (finished.is_ok()) made.undo.made_by_maker = caller.uid;
+  }
   if (finished.is_ok()) return made;
   TRY(take_back(rtnl, maker, std::move(made)));
   return std::move(finished).error();

@@ -5,7 +5,7 @@
 # What others load into their programs, object by object: it brings nothing but the C library there.
 LIB := $(addsuffix .cc, \
   base/fd base/fd_pass base/parse base/result base/syscall base/text \
-  net/ask net/ask_broker net/child net/grant net/grant_reader net/hidden_child net/json_value net/mac net/spec \
+  net/ask net/ask_broker net/child net/grant net/grant_reader net/hidden_child net/json_value net/mac net/ovs net/spec \
   lib/tapferry)
 LIB_OWN     := $(filter lib/%,$(LIB))
 LIB_OBJECTS := $(LIB:%.cc=$(B)/pic/%.o)

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "base/fd_pass.h"
+#include "base/parse.h"
 #include "net/json_value.h"
+#include "net/ovs.h"
 
 namespace tapferry {
 namespace {
@@ -17,8 +19,8 @@ class Reader {
   explicit Reader(const JsonValue* object) : object_(object) {}
 
   Result<std::string> text(const char* key) {
-    return TRY(value_of(key, JsonValue::Type::kText, "a string"))
-    ->text;
+    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kText, "a string"));
+    return value->text;
   }
 
   Result<std::string> text_or_null(const char* key) {
@@ -29,8 +31,8 @@ class Reader {
   }
 
   Result<bool> boolean(const char* key) {
-    return TRY(value_of(key, JsonValue::Type::kBoolean, "true or false"))
-    ->boolean;
+    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kBoolean, "true or false"));
+    return value->boolean;
   }
 
   Result<unsigned> number(const char* key, int64_t low, int64_t high) {
@@ -79,7 +81,8 @@ Status read_names(Reader* reader, Grant* grant) {
   grant->ifname = TRY(interface_name("ifname", TRY(reader->text("ifname"))));
   grant->ifindex = static_cast<int>(TRY(reader->number("ifindex", 1, INT32_MAX)));
   grant->upper = TRY(reader->text_or_null("upper"));
-  if (!grant->upper.empty()) TRY(interface_name("upper", grant->upper));
+  const auto ovs = grant->kind == Kind::kBridge ? ovs_bridge(grant->upper) : std::nullopt;
+  if (!grant->upper.empty()) TRY(interface_name("upper", std::string(ovs.value_or(grant->upper))));
   if (grant->kind == Kind::kBridge && grant->upper.empty()) return flaw("upper is not the bridge");
   grant->rule = TRY(reader->text("rule"));
   return {};

@@ -8,6 +8,7 @@
 
 #include "base/parse.h"
 #include "base/text.h"
+#include "net/ovs.h"
 
 namespace tapferry {
 namespace {
@@ -60,6 +61,10 @@ Status check_object(const Spec& spec, std::string_view text) {
   }
   if (spec.kind == Kind::kTap && spec.object.empty()) return {};
   if (spec.object.empty()) return refuse(std::string(kind_name(spec.kind)) + "= needs an interface's name");
+  if (const auto bridge = ovs_bridge(spec.object); bridge && spec.kind == Kind::kBridge) {
+    if (is_ovs_interface_name(*bridge)) return {};
+    return refuse("bridge=ovs: takes a bridge's name of 1 to 15 letters, digits and . _ -");
+  }
   if (!is_interface_name(spec.object)) {
     return refuse("`" + spec.object + "' can't be an interface's name (1 to 15 bytes, no blank, slash or colon)");
   }
@@ -100,6 +105,12 @@ bool set_name(Spec& spec, std::string_view value) {
   return true;
 }
 
+bool set_iface_id(Spec& spec, std::string_view value) {
+  if (!is_ovs_word(value, kMaxIfaceId)) return false;
+  spec.iface_id = value;
+  return true;
+}
+
 bool set_mtu(Spec& spec, std::string_view value) {
   const auto mtu = parse_uint(value, kMinMtu, kMaxMtu);
   if (mtu) spec.mtu = static_cast<unsigned>(*mtu);
@@ -130,6 +141,7 @@ constexpr Key kKeys[] = {
     {"filter", "auto, or a list of ipv4, ipv6, arp, rarp, vlan and 0xHHHH",
      [](Spec& s, std::string_view v) { return assign(s.filter, parse_filter(v)); }},
     {"persist", kOnOff, [](Spec& s, std::string_view v) { return assign(s.persist, parse_on_off(v)); }},
+    {"iface_id", "1 to 128 letters, digits and . _ : -", set_iface_id},
 };
 
 // "key=value,key=value"; what follows filter= without a key of its own belongs to its list.
@@ -161,6 +173,30 @@ Status set_key(Spec& spec, std::string_view part, unsigned* seen, std::string_vi
       .with_hint("the keys are in tapferry(1), SPEC");
 }
 
+// A port of Open vSwitch is not a Linux bridge's; and ovs-vswitchd takes off the queueing that an interface has (netdev_set_qos in
+// vswitchd/bridge.c), and in its userspace datapath gets frames before any filter of the interface does.
+Status check_ovs(const Spec& spec, std::string_view text) {
+  const auto refuse = [&](std::string_view reason) { return Error("read", text, reason); };
+  if (!ovs_bridge(spec.object)) {
+    if (spec.iface_id) return refuse("iface_id= is for bridge=ovs:");
+    return {};
+  }
+  if (spec.lock.value_or(false) || spec.guest_mac || spec.isolated.value_or(false)) {
+    return refuse("lock=, guest_mac= and isolated= are a Linux bridge's, not for bridge=ovs:")
+        .with_hint("OVN's port security and ACLs do that");
+  }
+  if (spec.rate_to || spec.rate_from || spec.filter) {
+    return refuse("rates and filter= don't hold on a port of Open vSwitch")
+        .with_hint("it has QoS and flows of its own");
+  }
+  if (spec.name) {
+    std::string name = *spec.name;
+    std::erase(name, '%');
+    if (!is_ovs_interface_name(name)) return refuse("with bridge=ovs: name= takes letters, digits and . _ -");
+  }
+  return {};
+}
+
 // What no kind, or not this one, can have together.
 Status check_combination(const Spec& spec, std::string_view text) {
   const auto refuse = [&](std::string_view reason) { return Error("read", text, reason); };
@@ -174,7 +210,7 @@ Status check_combination(const Spec& spec, std::string_view text) {
   }
   if (spec.lock.value_or(false) && !spec.guest_mac) return refuse("lock=on needs guest_mac=");
   if (!spec.vnet_hdr && spec.vnet_hdr_sz != 12) return refuse("vnet_hdr_sz= needs vnet_hdr=on");
-  return {};
+  return check_ovs(spec, text);
 }
 
 }  // namespace
@@ -324,6 +360,7 @@ std::string to_string(const Spec& spec) {
   if (spec.rate_from) add("rate_from", rate_to_string(*spec.rate_from));
   if (spec.filter) add("filter", to_string(*spec.filter));
   if (spec.persist) add("persist", "on");
+  if (spec.iface_id) add("iface_id", *spec.iface_id);
   return text;
 }
 

@@ -36,7 +36,7 @@ struct ProtocolFilter {
 // What was asked. A key that a policy rule can force is optional: unset means that the request doesn't say.
 struct Spec {
   Kind kind = Kind::kBridge;
-  std::string object;  // the bridge, the tap (may be empty), the macvtap's parent, the device
+  std::string object;  // the bridge ("br0", "ovs:br-int"), the tap (may be empty), the macvtap's parent, the device
 
   std::optional<std::string> name;
   unsigned queues = 1;
@@ -54,6 +54,7 @@ struct Spec {
   std::optional<uint64_t> rate_from;  // bits per second from the guest
   std::optional<ProtocolFilter> filter;
   bool persist = false;
+  std::optional<std::string> iface_id;  // of the port in Open vSwitch: the logical port that OVN binds it to
 
   bool operator==(const Spec&) const = default;
 };

@@ -5,6 +5,7 @@
 #include <linux/if_tun.h>
 
 #include "net/child.h"
+#include "net/ovs.h"
 #include "net/tag.h"
 
 namespace tapferry {
@@ -193,6 +194,8 @@ void check_interface(const Asked& asked, const Facts& facts, Rows* rows) {
   std::string master = !is_asked ? "" : asked.spec.kind == Kind::kBridge ? asked.spec.object : "none";
   // A tap that was there before may be a port of anything.
   if (asked.spec.kind == Kind::kTap && !asked.spec.object.empty()) master.clear();
+  // Of Open vSwitch it is none, or the kernel datapath's.
+  if (asked.spec.kind == Kind::kBridge && ovs_bridge(asked.spec.object)) master.clear();
   rows->compare("bridge", master, interface.master.empty() ? "none" : interface.master);
   if (link.kind == "macvtap") {
     rows->compare("parent", asked.spec.kind == Kind::kMacvtap ? asked.spec.object : "",

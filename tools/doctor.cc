@@ -44,6 +44,7 @@ constexpr Check kChecks[] = {
     {"apparmor", Subject::kHost, check_apparmor},
     {"macvtaps", Subject::kLeftBehind, check_macvtaps},  // what was left behind
     {"taps", Subject::kLeftBehind, check_taps},
+    {"ovs", Subject::kLeftBehind, check_ovs},
     {"nodes", Subject::kLeftBehind, check_nodes},
 };
 

@@ -62,6 +62,7 @@ Status check_libvirt(const Patient& patient, Diagnosis* diagnosis);    // which 
 Status check_apparmor(const Patient& patient, Diagnosis* diagnosis);   // whether libvirt's profile lets it
 Status check_taps(const Patient& patient, Diagnosis* diagnosis);       // persistent, and left by their holders
 Status check_macvtaps(const Patient& patient, Diagnosis* diagnosis);   // outlived their warden
+Status check_ovs(const Patient& patient, Diagnosis* diagnosis);        // ports of Open vSwitch whose tap is gone
 Status check_nodes(const Patient& patient, Diagnosis* diagnosis);      // device nodes that opened macvtaps
 
 }  // namespace tapferry

@@ -87,6 +87,7 @@ inline constexpr FindingKind kAppArmorDenies = {"apparmor-denies", Severity::kPr
 inline constexpr FindingKind kLeftMacvtap = {"left-macvtap", Severity::kProblem};
 inline constexpr FindingKind kUnwatchedMacvtap = {"unwatched-macvtap", Severity::kProblem};
 inline constexpr FindingKind kLeftTap = {"left-tap", Severity::kProblem};
+inline constexpr FindingKind kLeftOvsPort = {"left-ovs-port", Severity::kProblem};
 inline constexpr FindingKind kLeftNode = {"left-node", Severity::kProblem};
 
 }  // namespace finding

@@ -71,10 +71,8 @@ void look_at_capabilities(const Patient& patient, const File& file, Diagnosis* d
   }
   if (patient.policy == nullptr) return;
   const auto& rules = patient.policy->rules;
-  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const ListedRule& r) {
-    return is_relevant(patient, r) &&
-           (r.kind == "macvtap" || r.kind == "device" || r.has("lock=on") || r.has("filter=auto"));
-  });
+  const auto rule = std::find_if(rules.begin(), rules.end(),
+                                 [&](const ListedRule& r) { return is_relevant(patient, r) && r.needs_service(); });
   if (rule == rules.end()) return;
   diagnosis->findings.push_back(
       {finding::kHelperNeedsSetuid, file.object(),

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "net/link.h"
+#include "net/ovs.h"
 #include "tools/doctor.h"
 #include "tools/doctor_command.h"
 
@@ -38,6 +39,16 @@ void look_at_bridge(Rtnl& rtnl, const ListedRule& rule, Diagnosis* diagnosis) {
   }
 }
 
+// A bridge has an interface of its name, the local port; that this one is down is how OVN has it.
+void look_at_ovs_bridge(Rtnl& rtnl, const ListedRule& rule, Diagnosis* diagnosis) {
+  const std::string name(*ovs_bridge(rule.object));
+  const auto link = get_link(rtnl, name);
+  if (link.is_ok() || link.error().code() != ENODEV) return;
+  diagnosis->findings.push_back({finding::kBridgeMissing, "bridge " + rule.object,
+                                 "Open vSwitch has none of that name here, and " + rule.label + " is about it",
+                                 as_root("ovs-vsctl add-br " + shell_word(name)), "Open vSwitch must be running"});
+}
+
 void look_at_parent(Rtnl& rtnl, const ListedRule& rule, Diagnosis* diagnosis) {
   const auto link = get_link(rtnl, rule.object);
   const std::string object = "interface " + rule.object;
@@ -60,7 +71,11 @@ Status check_links(const Patient& patient, Diagnosis* diagnosis) {
   for (const ListedRule& rule : patient.policy->rules) {
     if (!is_relevant(patient, rule) || !rule.is_literal()) continue;
     if (!seen.insert(rule.kind + "=" + rule.object).second) continue;
-    if (rule.kind == "bridge") look_at_bridge(patient.rtnl, rule, diagnosis);
+    if (rule.is_about_ovs()) {
+      look_at_ovs_bridge(patient.rtnl, rule, diagnosis);
+    } else if (rule.kind == "bridge") {
+      look_at_bridge(patient.rtnl, rule, diagnosis);
+    }
     if (rule.kind == "macvtap") look_at_parent(patient.rtnl, rule, diagnosis);
   }
   return {};

@@ -61,7 +61,7 @@ Passing find_passing(const std::vector<std::string>& bridges) {
 }
 
 bool is_about(const ListedRule& rule, const std::string& bridge) {
-  if (rule.kind != "bridge") return false;
+  if (rule.kind != "bridge" || rule.is_about_ovs()) return false;
   if (rule.is_literal()) return rule.object == bridge;
   return bridge.starts_with(std::string_view(rule.object).substr(0, rule.object.size() - 1));
 }

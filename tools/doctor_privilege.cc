@@ -41,26 +41,22 @@ bool has_warden_user() {
   return false;
 }
 
-bool needs_warden(const ListedRule& rule) {
-  return rule.kind == "macvtap" || rule.kind == "device" || rule.has("lock=on") || rule.has("filter=auto");
-}
-
 void look_at_warden_user(const Patient& patient, Diagnosis* diagnosis) {
   if (has_warden_user()) return;
   const std::string object = std::string("user ") + kWardenUser;
   const std::string command = as_root(kAddWardenUser);
   if (patient.policy != nullptr) {
     for (const ListedRule& rule : patient.policy->rules) {
-      if (!is_relevant(patient, rule) || !needs_warden(rule)) continue;
+      if (!is_relevant(patient, rule) || !rule.needs_service()) continue;
       diagnosis->findings.push_back({finding::kWardenUserNeeded, object,
                                      "there is no such system user, which " + rule.label + " needs: " + rule.text,
                                      command, ""});
       return;
     }
   }
-  diagnosis->findings.push_back({finding::kWardenUserMissing, object,
-                                 "there is no such system user; macvtap=, device=, lock=on and filter=auto need it",
-                                 command, ""});
+  diagnosis->findings.push_back(
+      {finding::kWardenUserMissing, object,
+       "there is no such system user; macvtap=, device=, bridge=ovs:, lock=on and filter=auto need it", command, ""});
 }
 
 }  // namespace

@@ -37,6 +37,10 @@ Result<PolicyError> read_error(const JsonFields& fields) {
 
 }  // namespace
 
+bool ListedRule::needs_service() const {
+  return kind == "macvtap" || kind == "device" || is_about_ovs() || has("lock=on") || has("filter=auto");
+}
+
 bool ListedRule::has(std::string_view beginning) const {
   const std::vector<std::string_view> words = split_words(text);
   return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return word.starts_with(beginning); });

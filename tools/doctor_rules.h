@@ -28,6 +28,10 @@ struct ListedRule {
   bool is_literal() const { return !object.empty() && !object.ends_with('*'); }
   // Whether "KEY=VALUE" or "KEY=..." stands in it.
   bool has(std::string_view beginning) const;
+  // Whether its bridge is Open vSwitch's.
+  bool is_about_ovs() const { return kind == "bridge" && object.starts_with("ovs:"); }
+  // Whether what it allows takes a process of the user tapferry, and so a helper that is setuid root.
+  bool needs_service() const;
 };
 
 struct PolicyError {

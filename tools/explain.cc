@@ -10,6 +10,7 @@
 
 #include "net/ask.h"
 #include "net/link.h"
+#include "net/ovs.h"
 #include "net/rtnl.h"
 #include "tools/command.h"
 #include "tools/explanation.h"
@@ -76,9 +77,11 @@ Result<int64_t> count_slots(Rtnl& rtnl, const std::string& key) {
 }
 
 std::string bridge_note(Rtnl& rtnl, const std::string& bridge) {
-  const auto link = get_link(rtnl, bridge);
+  const auto ovs = ovs_bridge(bridge);
+  const auto link = get_link(rtnl, std::string(ovs.value_or(bridge)));
   if (!link.is_ok() && link.error().code() == ENODEV) return bridge + " doesn't exist here";
   if (!link.is_ok()) return link.error().line();
+  if (ovs) return "";
   if (link.value().kind != "bridge") return bridge + " is no bridge";
   return link.value().is_up() ? "" : bridge + " is down";
 }

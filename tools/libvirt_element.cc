@@ -4,6 +4,8 @@
 #include <glib.h>
 #include <sys/un.h>
 
+#include "net/ovs.h"
+
 namespace tapferry {
 namespace {
 
@@ -94,11 +96,23 @@ Status check_decided_elsewhere(const LibvirtRequest& request) {
   return cannot(request, lost + ": libvirt and QEMU decide that themselves").with_hint("leave it out");
 }
 
+// libvirt adds the port itself, as root; without privilege it passes the helper the bridge's name only.
+Error ovs_error(const LibvirtRequest& request, const std::string& bridge) {
+  const std::string iface_id = request.spec.iface_id.value_or("UUID");
+  return cannot(request,
+                "libvirt adds ports to Open vSwitch in qemu:///system only, and there without tapferry, by <source "
+                "bridge='" +
+                    bridge + "'/><virtualport type='openvswitch'><parameters interfaceid='" + iface_id +
+                    "'/></virtualport>")
+      .with_hint(other_ways(request.spec));
+}
+
 // ---- The three ways -------------------------------------------------------------------------------
 
 Result<LibvirtElement> bridge_element(const LibvirtRequest& request) {
   const Spec& spec = request.spec;
   TRY(check_decided_elsewhere(request));
+  if (const auto bridge = ovs_bridge(spec.object)) return ovs_error(request, std::string(*bridge));
   std::vector<Lost> keys = said_to_helper_only(spec);
   keys.push_back({"queues=", spec.queues > 1});
   const std::string lost = listed(keys);

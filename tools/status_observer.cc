@@ -7,6 +7,7 @@
 
 #include "net/macvtap.h"
 #include "net/macvtap_claim.h"
+#include "net/ovs.h"
 #include "tools/status.h"
 
 namespace tapferry {
@@ -25,6 +26,8 @@ std::string kind_of(const TapLink& tap, const std::optional<Tag>& tag) {
 
 // As it is now, where that is an interface of this namespace; as the tag says otherwise.
 std::string upper_of(const TapLink& tap, const TapLinks& links, const std::optional<Tag>& tag) {
+  // Open vSwitch's kernel datapath has one master for all its bridges, the other one none.
+  if (tag && ovs_bridge(tag->upper)) return tag->upper;
   int index = tap.link.master;
   if (tap.link.kind != "tun") index = tap.is_lower_elsewhere ? 0 : tap.link.lower;
   const auto at = links.names.find(index);

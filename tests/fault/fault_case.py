@@ -52,6 +52,7 @@ def net(spec):
 
 
 class FaultCase(HelperCase):
+    ends_within_s = 2  # the processes of a hand-over whose interface is gone
 
     def setUp(self):
         super().setUp()
@@ -89,7 +90,7 @@ class FaultCase(HelperCase):
                         "granted": lambda: promises.picture(got)}[form.outcome]()
         if form.after:
             form.after()
-        self.assertEqual(promises.of_processes(self.helper), [])
+        self.assertEqual(promises.of_processes(self.helper, self.ends_within_s), [])
         sandbox.eventually(lambda: strace.is_complete(LOG), 5)
         front, auditor, *others = strace.parse(LOG)
         self.others = [strace.auditor_calls(calls) for calls in others]
@@ -159,7 +160,7 @@ class FaultCase(HelperCase):
         if stays and form.after:
             form.after()
         is_final = promises.is_killed(got) or (got is not None and got.status == 0)
-        broken += promises.of_processes(self.helper)
+        broken += promises.of_processes(self.helper, self.ends_within_s)
         broken += promises.of_interfaces(before[0], form.goes, form.changes if is_final else (), stays)
         if form.kept and not is_final and form.kept() != before[1]:
             broken.append(f"was {before[1]}, is {form.kept()}")

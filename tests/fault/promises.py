@@ -173,9 +173,9 @@ def of_interfaces(before, goes=(), changes=(), stays=()):
     return found
 
 
-def of_processes(program):
-    """No process runs PROGRAM any more, at most two seconds later; what does is ended."""
-    if sandbox.eventually(lambda: not _processes_of(program), 2):
+def of_processes(program, seconds=2):
+    """No process runs PROGRAM any more, at most SECONDS later; what does is ended."""
+    if sandbox.eventually(lambda: not _processes_of(program), seconds):
         return []
     left = _processes_of(program)
     for pid in left:

@@ -19,9 +19,10 @@ SECONDS = 20
 class Attached:
     """A hand-over that has begun: end() gives what came of it."""
 
-    def __init__(self, box, helper, spec, options):
-        """OPTIONS of the strace that is attached to the maker; with -f it follows the warden that this one starts."""
-        self._box, self._helper = box, helper
+    def __init__(self, box, helper, spec, options, name=processes.MAKER):
+        """OPTIONS of the strace that is attached to the maker; with -f it follows the warden that this one starts.  NAME: of
+        another process that waits in the maker's place."""
+        self._box, self._helper, self._name = box, helper, name
         processes.wait_for_no_maker()  # so that the next one is ours
         self._sock, theirs = socket.socketpair()
         with theirs, tempfile.NamedTemporaryFile(mode="r") as trace:
@@ -32,9 +33,12 @@ class Attached:
         if not is_ready:
             self._give_up()
             raise AssertionError("the maker doesn't wait")
-        maker, = processes.makers()
+        maker, = self._waiting()
         self.tracer = attach(box, maker, options)
         os.kill(self._stopped_front(), signal.SIGCONT)
+
+    def _waiting(self):
+        return [pid for pid, _ in processes.named(self._name)]
 
     def _give_up(self):
         processes.kill_and_wait(*processes.of_program(self._helper))
@@ -51,7 +55,7 @@ class Attached:
         trace.seek(0)
         if STOPPED not in trace.read() or not self._stopped_front():
             return False
-        makers = [processes.status(pid) for pid in processes.makers()]
+        makers = [processes.status(pid) for pid in self._waiting()]
         return bool(makers) and makers[0].get("NoNewPrivs") == "1" and makers[0]["State"].startswith("S")
 
     def end(self, timeout=60):

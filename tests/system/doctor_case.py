@@ -13,7 +13,7 @@ from command_case import CommandCase
 LONG_AGO = 1700000000
 WARDEN = "\0tapferry-warden"
 WARDEN_NODES = "/dev/tapferry"
-LEFT_BEHIND = "macvtaps,taps,nodes"
+LEFT_BEHIND = "macvtaps,taps,ovs,nodes"
 LEFT_BEHIND_WORDS = LEFT_BEHIND.replace(",", ", ")
 
 

@@ -165,7 +165,7 @@ class Selection(MendCase):
     def test_repair_is_about_what_was_left_behind_and_nothing_else(self):
         os.chmod(self.helper, 0o755)
         self.box.no_policy()
-        self.assertEqual(self.examine("--repair", user="root")["looked_at"], ["macvtaps", "taps", "nodes"])
+        self.assertEqual(self.examine("--repair", user="root")["looked_at"], ["macvtaps", "taps", "ovs", "nodes"])
 
     def test_user_is_for_root_and_not_for_repair(self):
         self.fails("doctor", "--user=bob", says="only root may ask for somebody else")

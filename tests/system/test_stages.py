@@ -74,7 +74,7 @@ class Stopped:
     aren't."""
 
     def __init__(self, box, helper, call, path, spec="bridge=br0"):
-        self.front = self.auditor = self.maker = self.warden = None
+        self.front = self.auditor = self.maker = self.warden = self.keeper = None
         ours, theirs = socket.socketpair()
         self.socket = os.readlink(f"/proc/self/fd/{theirs.fileno()}")
         if path == CALLERS_SOCKET:
@@ -119,6 +119,8 @@ class Stopped:
             return None
         if role == "maker":
             return role, state
+        if role == "ovs":
+            return "keeper", state
         if state.seccomp != filter_mode("filter"):
             return None
         return ("warden", state) if role == "warden" else ("auditor", state)
@@ -151,7 +153,7 @@ class StagesCase(HelperCase):
         self.assertIsNotNone(stopped.front, stopped.trace)
         return stopped
 
-    def check(self, row, state, meaning):
+    def check(self, row, state, meaning, inheritable=0):
         uids, permitted, effective, bounding, no_new_privs, seccomp = row
         ids = {"U": self.alice.uid, "T": self.service.pw_uid, "0": 0}
         self.assertEqual(state.uids, tuple(ids[word] for word in uids.split()))
@@ -162,7 +164,7 @@ class StagesCase(HelperCase):
             self.assertEqual(state.effective, meaning[effective])
         self.assertEqual(state.bounding, meaning[bounding])
         self.assertEqual((state.no_new_privs, state.seccomp), (int(no_new_privs), filter_mode(seccomp)))
-        self.assertEqual((state.inheritable, state.ambient), (0, 0))
+        self.assertEqual((state.inheritable, state.ambient), (inheritable, 0))
         is_callers = self.alice.uid in state.uids
         self.assertEqual(state.groups and set(self.alice.groups) & set(state.groups),
                          set(self.alice.groups) if is_callers else ())
@@ -198,9 +200,9 @@ class Front(StagesCase):
 
 
 class Service(StagesCase):
-    """The maker and the warden, which have the uid of the system user tapferry."""
-    ROWS = ("maker, waiting", "maker, at work", "warden")
-    MEANING = {"none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN,
+    """The maker, the warden and the keeper, which have the uid of the system user tapferry."""
+    ROWS = ("maker, waiting", "maker, at work", "warden", "keeper, waiting", "keeper")  # the last one: test_ovs_keeper.py
+    MEANING = {"none": 0, "empty": 0, "NET_ADMIN": NET_ADMIN, "DAC_OVERRIDE": DAC_OVERRIDE,
                "NET_ADMIN DAC_OVERRIDE FOWNER MKNOD": NET_ADMIN | DAC_OVERRIDE | FOWNER | MKNOD}
 
     def setUp(self):
@@ -208,10 +210,10 @@ class Service(StagesCase):
         self.box.veth("v0", "v1")
         self.rows = table("setuid")
 
-    def check_service(self, name, state, stopped, now=0):
+    def check_service(self, name, state, stopped, now=0, inheritable=0):
         """NOW is what "one at a time" is at this moment."""
         self.assertIsNotNone(state, stopped.trace)
-        self.check(self.rows[name], state, {**self.MEANING, "one at a time": now})
+        self.check(self.rows[name], state, {**self.MEANING, "one at a time": now}, inheritable)
         self.assertEqual((state.session, state.cwd, state.owner), ((state.pid, state.pid), "/", 0))
         self.assertEqual([state.descriptors[number] for number in range(3)], ["/dev/null"] * 3)
         others = [what for number, what in state.descriptors.items() if number > 2]
@@ -223,6 +225,11 @@ class Service(StagesCase):
         stopped = self.stop(self.helper, *WAITING)
         self.assertIsNone(stopped.warden)
         self.check_service("maker, waiting", stopped.maker, stopped)
+
+    def test_a_keeper_that_waits_has_what_the_table_says(self):
+        stopped = self.stop(self.helper, *WAITING, "bridge=ovs:br-int")
+        self.assertIsNone(stopped.maker, "it is there in its place")
+        self.check_service("keeper, waiting", stopped.keeper, stopped, inheritable=DAC_OVERRIDE)
 
     def test_a_maker_at_work_and_the_warden_have_what_the_table_says(self):
         stopped = self.stop(self.helper, *BETWEEN_OPERATIONS, "macvtap=v0")
@@ -245,6 +252,7 @@ class Service(StagesCase):
         helper = self.box.install_helper(name="tapferry-helper-caps", caps="cap_net_admin,cap_setpcap+ep")
         stopped = self.stop(helper, *WAITING)
         self.assertEqual((stopped.maker, stopped.warden), (None, None))
+        self.assertIsNone(self.stop(helper, *WAITING, "bridge=ovs:br-int").keeper)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,41 @@ TEST(PolicyFit, KeysPermitUpToTheirBoundOrByTheirList) {
   check_cases(kCases);
 }
 
+TEST(PolicyFit, OpenVswitchsBridgesAreAllowedByThatNameOnly) {
+  static constexpr PolicyCase kCases[] = {
+      {"allow bridge=ovs:br0", "alice", "bridge=ovs:br0", "allow 1", "bridge=ovs:br0,up=on"},
+      {"allow bridge=ovs:br*", "alice", "bridge=ovs:br0", "allow 1"},
+      {"allow bridge=ovs:*", "alice", "bridge=ovs:br0", "allow 1"},
+      {"allow bridge=ovs:br1", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow bridge=ovs:*", "alice", "bridge=br0", "refuse"},
+      {"allow bridge=*", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow bridge=o*", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow bridge=ovs*", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow all", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow br0", "alice", "bridge=ovs:br0", "refuse"},
+      {"allow bridge=ovs:br0 iface_id=vm-*", "alice", "bridge=ovs:br0,iface_id=vm-1", "allow 1"},
+      {"allow bridge=ovs:br0 iface_id=vm-*", "alice", "bridge=ovs:br0", "allow 1"},
+      {"allow bridge=ovs:br0 iface_id=vm-*", "alice", "bridge=ovs:br0,iface_id=db-1", "refuse"},
+      {"allow bridge=ovs:br0 iface_id=*", "alice", "bridge=ovs:br0,iface_id=db-1", "allow 1"},
+      {"allow bridge=ovs:br0", "alice", "bridge=ovs:br0,iface_id=vm-1", "refuse"},
+  };
+  check_cases(kCases);
+}
+
+TEST(PolicyFit, AndDeniedByEveryDenyThatMayMeanThem) {
+  static constexpr PolicyCase kCases[] = {
+      {"allow bridge=ovs:br0\ndeny *", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny bridge=*", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny all", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny bridge=ovs:*", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny bridge=ovs:b*", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny bridge=ovs:br0", "alice", "bridge=ovs:br0", "deny 2"},
+      {"allow bridge=ovs:br0\ndeny br0", "alice", "bridge=ovs:br0", "allow 1"},
+      {"allow bridge=ovs:br0\ndeny bridge=ovs:br1", "alice", "bridge=ovs:br0", "allow 1"},
+  };
+  check_cases(kCases);
+}
+
 TEST(PolicyFit, ForcedKeysFillWhatIsUnsaidAndBearOnlyStricter) {
   static constexpr PolicyCase kCases[] = {
       {"allow br0 up=off", "alice", "bridge=br0", "allow 1", "bridge=br0,up=off"},

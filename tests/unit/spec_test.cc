@@ -65,6 +65,8 @@ TEST(Spec, EveryKeyIsRead) {
   EXPECT_TRUE(spec.persist);
   EXPECT_EQ(spec_of("macvtap=eth0,mode=passthru").mode, MacvtapMode::kPassthru);
   EXPECT_TRUE(spec_of("bridge=br0,filter=auto,queues=2").filter->is_auto);
+  EXPECT_EQ(spec_of("bridge=ovs:br-int,iface_id=vm-1").object, "ovs:br-int");
+  EXPECT_EQ(spec_of("bridge=ovs:br-int,iface_id=vm-1").iface_id, "vm-1");
 }
 
 TEST(Spec, PrintingAndParsingAgainGivesTheSame) {
@@ -79,6 +81,7 @@ TEST(Spec, PrintingAndParsingAgainGivesTheSame) {
       {"bridge=br0,vnet_hdr=off", "bridge=br0,vnet_hdr=off"},
       {"macvtap=eth0,mode=vepa,mac=02:00:00:00:00:0A", "macvtap=eth0,mac=02:00:00:00:00:0a,mode=vepa"},
       {"device=/dev/tap7,rate_to=1500kbit", "device=/dev/tap7,rate_to=1500kbit"},
+      {"bridge=ovs:br-int,iface_id=a:1,persist=on", "bridge=ovs:br-int,persist=on,iface_id=a:1"},
       {"bridge=br0,filter=arp,0x0800,persist=on", "bridge=br0,filter=ipv4,arp,persist=on"},
       {"bridge=br0,persist=on,lock=on,guest_mac=02:00:00:00:00:01,isolated=on",
        "bridge=br0,guest_mac=02:00:00:00:00:01,lock=on,isolated=on,persist=on"},
@@ -111,6 +114,22 @@ TEST(Spec, WhatCannotBeAskedIsRefusedWithTheKeyAtFault) {
       {"bridge=a b", "can't be an interface's name"},
       {"bridge=a:b", "can't be an interface's name"},
       {"bridge=br0\n", "can't be an interface's name"},
+      {"bridge=ovs:", "bridge=ovs: takes"},
+      {"bridge=ovs:-br", "bridge=ovs: takes"},
+      {"bridge=ovs:br;x", "bridge=ovs: takes"},
+      {"bridge=ovs:ovs:br", "bridge=ovs: takes"},
+      {"bridge=ovs:sixteen-bytes-00", "bridge=ovs: takes"},
+      {"bridge=ovs:br,iface_id=", "iface_id= takes"},
+      {"bridge=ovs:br,iface_id=-a", "iface_id= takes"},
+      {"bridge=ovs:br,iface_id=a\"b", "iface_id= takes"},
+      {"bridge=br0,iface_id=a", "iface_id= is for bridge=ovs:"},
+      {"macvtap=ovs:br,iface_id=a", "can't be an interface's name"},
+      {"tap,iface_id=a", "iface_id= is for bridge=ovs:"},
+      {"bridge=ovs:br,isolated=on", "isolated= are a Linux bridge's"},
+      {"bridge=ovs:br,lock=on,guest_mac=02:00:00:00:00:01", "a Linux bridge's"},
+      {"bridge=ovs:br,rate_from=1mbit", "rates and filter="},
+      {"bridge=ovs:br,filter=auto", "rates and filter="},
+      {"bridge=ovs:br,name=a;b", "name= takes"},
       {"tap=vm%d", "without %"},
       {"bridge=br0,", "no key is named `'"},
       {"bridge=br0,,up=on", "no key is named `'"},
