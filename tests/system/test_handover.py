@@ -252,11 +252,6 @@ class Refusals(HelperCase):
         for name in ("veth0", "lo"):
             self.refused(f"bridge={name}")
 
-    def test_what_this_release_does_not_do_yet_is_said_so(self):
-        self.box.veth("v0", "v1")
-        self.box.policy("allow macvtap=v0 persist=on")
-        self.refused("macvtap=v0,persist=on", says="not for macvtaps in this release")
-
     def test_both_forms_at_once(self):
         self.box.policy("allow br0")
         before = links.snapshot()

@@ -114,7 +114,7 @@ class HowtoCase(HelperCase):
 class Howtos(HowtoCase):
 
     def test_each_page_is_run_somewhere(self):
-        tests = "".join(doc_pages.read_file(path) for path in glob.glob(f"{sandbox.ROOT}/tests/system/test_howto*.py"))
+        tests = "".join(doc_pages.read_file(path) for path in glob.glob(f"{sandbox.ROOT}/tests/*/test_*.py"))
         for page in glob.glob(f"{sandbox.ROOT}/docs/howto/*.md"):
             self.assertIn(os.path.basename(page), tests)
 

@@ -8,7 +8,8 @@ import sandbox
 from kernel_host import KernelHostCase
 
 TIMEOUT = 1200  # everything runs some ten times slower there
-UNDER_THEM = ("tests/system/test_broker.py -k *Open*tap*", "tests/system/test_vhost_user_net.py -k *bridge*")
+UNDER_THEM = ("tests/system/test_broker.py -k *Open*tap*", "tests/system/test_broker_adopts.py -k *watched_over_again*",
+              "tests/system/test_vhost_user_net.py -k *bridge*")
 
 
 class AppArmor(KernelHostCase):
