@@ -20,6 +20,8 @@ from vm_case import VmCase
 TIMEOUT = 1500
 PACKAGES = ("libtapferry-dev", "libtapferry0", "tapferry", "tapferry-helper", "tapferry-vhost", "tapferryd")
 RULE = f"allow bridge=br0 user={USER} max=4 persist=on name=vm-* queues=4"
+MACVTAP = "macvtap=br0,name=vm-2"
+MACVTAP_RULE = f"allow macvtap=br0 user={USER} persist=on name=vm-*"
 PING = f"ip addr add {guest.GUEST_ADDRESS}/24 dev eth0\nip link set eth0 up\nreach ping64 {guest.HOST_ADDRESS} 64\n"
 ASK = "tapferry probe --net=bridge=br0 --json"
 
@@ -43,7 +45,7 @@ class InstallCase(VmCase):
     def check_first_minutes(self, helper):
         """Refused as it comes; with one line of policy a guest of an unprivileged user reaches the host."""
         self.assertIn("access denied", self.root.run(f"{ASK} 2>&1", USER).stdout, "the policy allows nothing as it comes")
-        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
+        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf; echo '{MACVTAP_RULE}' >>/etc/tapferry/policy.conf")
         outcome = self.root.boot(self.stage, PING, ["-global", "virtio-net-pci.romfile="],
                                  prefix=["tapferry", "run", "--net=bridge=br0", "--"])
         self.check_reached(outcome)
@@ -54,9 +56,10 @@ class InstallCase(VmCase):
         self.assertEqual((outcome.results.get("ping64"), outcome.capabilities), ("3/3", 0), outcome)
         self.assertEqual(outcome.uid, self.root.id_of(USER)[0])
 
-    def leave_a_tap(self):
-        """One that its user asked to stay: only the removal takes it away."""
-        self.root.done("tapferry probe --net=bridge=br0,name=vm-1,persist=on", USER)
+    def leave_interfaces(self, *more):
+        """That their user asked to stay: only the removal takes them away."""
+        for spec in ("bridge=br0,name=vm-1", *more):
+            self.root.done(f"tapferry probe --net={spec},persist=on", USER)
         self.assertIn("vm-1", [link.name for link in links.taps()])
 
     def check_nothing_is_left(self):
@@ -126,7 +129,7 @@ class Packages(InstallCase):
         with self.tapferryd("/usr/sbin/tapferryd"):
             self.assertIn('"bridge"', self.root.done(f"{ASK} --via=broker", USER))
         self.upgrade()
-        self.leave_a_tap()
+        self.leave_interfaces(MACVTAP)
         self.root.done(f"apt-get purge -y {' '.join(PACKAGES)}", timeout=300)
         self.check_nothing_is_left()
 
@@ -145,8 +148,8 @@ class Packages(InstallCase):
         self.put_debs()
         self.root.done("apt-get install -y --no-install-recommends /debs/tapferry_*.deb /debs/tapferry-helper_*.deb",
                        timeout=300)
-        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
-        self.leave_a_tap()
+        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf; echo '{MACVTAP_RULE}' >>/etc/tapferry/policy.conf")
+        self.leave_interfaces(MACVTAP)
         self.root.done("dpkg --purge tapferry")
         self.root.done("apt-get remove -y tapferry-helper", timeout=300)
         self.assertEqual(links.taps(), [])
@@ -170,7 +173,8 @@ class Make(InstallCase):
         return self.root.done(f"make -C {tree_of_build()} -o all {words}")
 
     def remove(self, words=""):
-        self.leave_a_tap()
+        # File capabilities don't do for macvtaps.
+        self.leave_interfaces(*([] if "filecaps" in words else [MACVTAP]))
         self.assertIn("/etc/tapferry/policy.conf was changed, and stays", self.make(f"uninstall {words}"))
         self.root.done("rm -r /etc/tapferry")
         self.check_nothing_is_left()
@@ -208,7 +212,7 @@ class Make(InstallCase):
         self.assertEqual(self.root.status(helper), (0, 0, 0o755))
         caps, _, sets = self.root.done(f"getcap {helper}").split()[1].partition("=")
         self.assertEqual((set(caps.split(",")), sets), ({"cap_dac_override", "cap_net_admin", "cap_setpcap"}, "ep"))
-        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
+        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf; echo '{MACVTAP_RULE}' >>/etc/tapferry/policy.conf")
         self.assertIn('"bridge"', self.root.done(ASK, USER))
         with self.tapferryd("/usr/local/sbin/tapferryd"):
             refused = self.root.run(f"{ASK} --via=broker", USER)
@@ -219,13 +223,13 @@ class Make(InstallCase):
         choice = "privilege=broker"
         self.make(f"install {choice}")
         self.assertEqual(self.root.status("/usr/local/libexec/tapferry-helper"), (0, 0, 0o755))
-        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf")
+        self.root.done(f"echo '{RULE}' >>/etc/tapferry/policy.conf; echo '{MACVTAP_RULE}' >>/etc/tapferry/policy.conf")
         self.assertNotEqual(self.root.run(ASK, USER).returncode, 0)
         with self.tapferryd("/usr/local/sbin/tapferryd"):
             self.assertIn('"bridge"', self.root.done(ASK, USER), "found by itself")
             self.assertEqual(self.root.done("tapferry doctor --check=helper", USER),
                              "nothing is wrong; looked at: helper\n")
-            self.leave_a_tap()
+            self.leave_interfaces(MACVTAP)
         self.make(f"uninstall {choice}")
         self.root.done("rm -r /etc/tapferry")
         self.check_nothing_is_left()
