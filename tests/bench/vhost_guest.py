@@ -34,8 +34,8 @@ for way in out in; do
   reverse=; [ $way = in ] && reverse=-R
   iperf3 -c {guest.HOST_ADDRESS} -t 1 $reverse >/dev/null 2>&1
   result begin_$way now
-  iperf3 -J -c {guest.HOST_ADDRESS} -t {SECONDS} $reverse >/root/log 2>&1
-  result end_$way "$(grep -A 6 sum_received /root/log | sed -n 's/.*"bytes":[^0-9]*\\([0-9]*\\).*/\\1/p')"
+  iperf3 -J -c {guest.HOST_ADDRESS} -t {SECONDS} $reverse >/log 2>&1
+  result end_$way "$(grep -A 6 sum_received /log | sed -n 's/.*"bytes":[^0-9]*\\([0-9]*\\).*/\\1/p')"
 done
 """
 

@@ -48,7 +48,7 @@ def build(kernel: Kernel, modules: Iterable[str], script: str, files: dict[str, 
         raise Unavailable("busybox-static is not installed")
     order = load_order(kernel, modules)
     archive = _Archive()
-    for folder in ("bin", "dev", "proc", "sys", "modules", "root"):
+    for folder in ("bin", "dev", "proc", "sys", "modules"):
         archive.add(folder, stat.S_IFDIR | 0o755)
     archive.add("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes())
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, timeout=10, check=True).stdout.split()

@@ -27,11 +27,11 @@ KILLS = 100
 # Bytes that nobody could repair unseen: both ends hash them. The host's end waits at ports 7001 and 7002.
 BULK = f"""
 reach ready {guest.HOST_ADDRESS} 64 100
-dd if=/dev/urandom of=/root/out bs=1M count={BULK_BYTES >> 20} 2>/dev/null
-result out "$(sha256sum /root/out | cut -d' ' -f1)"
-nc -w 20 {guest.HOST_ADDRESS} 7001 </root/out
-nc -w 20 {guest.HOST_ADDRESS} 7002 </dev/null >/root/in
-result in "$(sha256sum /root/in | cut -d' ' -f1)"
+dd if=/dev/urandom of=/out bs=1M count={BULK_BYTES >> 20} 2>/dev/null
+result out "$(sha256sum /out | cut -d' ' -f1)"
+nc -w 20 {guest.HOST_ADDRESS} 7001 </out
+nc -w 20 {guest.HOST_ADDRESS} 7002 </dev/null >/in
+result in "$(sha256sum /in | cut -d' ' -f1)"
 result csum_errors "$(awk '$1 == "Tcp:" && $2 ~ /^[0-9]/ {{ print $NF }}' /proc/net/snmp)"
 """
 
@@ -41,8 +41,8 @@ for direction in "" -R; do
   for family in "" -u; do
     name="tcp$direction"; [ -n "$family" ] && name="udp$direction"
     limit=; [ -n "$family" ] && limit="-b 20M -l 1400"
-    /usr/bin/iperf3 -c {guest.HOST_ADDRESS} -t 1 $family $limit $direction >/root/log 2>&1; code=$?
-    result "$(echo $name | tr -d -)" "$code $(grep -m 1 receiver /root/log)"
+    /usr/bin/iperf3 -c {guest.HOST_ADDRESS} -t 1 $family $limit $direction >/log 2>&1; code=$?
+    result "$(echo $name | tr -d -)" "$code $(grep -m 1 receiver /log)"
   done
 done
 result csum_errors "$(awk '$1 == "Tcp:" && $2 ~ /^[0-9]/ {{ print $NF }}' /proc/net/snmp)"
@@ -268,11 +268,11 @@ class BackendKilled(VhostUserCase):
 ip addr add {guest.GUEST_ADDRESS}/24 dev eth0
 ip link set eth0 up
 reach before {guest.HOST_ADDRESS} 64
-for flood in 1 2; do ping -q -i 0.005 -s 1400 {guest.HOST_ADDRESS} >/root/flood$flood 2>&1 & done
+for flood in 1 2; do ping -q -i 0.005 -s 1400 {guest.HOST_ADDRESS} >/flood$flood 2>&1 & done
 nc {guest.HOST_ADDRESS} 7003 </dev/null >/dev/null
 kill -INT $(pidof ping)
 wait
-result pinged "$(cat /root/flood? | grep transmitted | tr '\\n' ';')"
+result pinged "$(cat /flood? | grep transmitted | tr '\\n' ';')"
 result csum_errors "$(awk '$1 == "Icmp:" && $2 ~ /^[0-9]/ {{ print $4 }}' /proc/net/snmp)"
 reach after {guest.HOST_ADDRESS} 60000
 """

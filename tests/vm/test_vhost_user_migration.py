@@ -34,22 +34,22 @@ echo 4096 8388608 8388608 >/proc/sys/net/ipv4/tcp_rmem
 ip addr add {guest.GUEST_ADDRESS}/24 dev eth0
 ip link set eth0 up
 reach before {guest.HOST_ADDRESS} 64
-ping -q -i 0.02 {guest.HOST_ADDRESS} >/root/pinged 2>&1 &
-dd if=/dev/urandom of=/root/out bs=1M count={SENT_BYTES >> 20} 2>/dev/null
-(while [ ! -e /root/moved ]; do dd if=/root/out of=/root/overwritten bs=1M conv=notrunc 2>/dev/null; done) &
-result out "$(sha256sum /root/out | cut -d' ' -f1)"
-nc {guest.HOST_ADDRESS} {TO_SEND} </root/out >/dev/null &
+ping -q -i 0.02 {guest.HOST_ADDRESS} >/pinged 2>&1 &
+dd if=/dev/urandom of=/out bs=1M count={SENT_BYTES >> 20} 2>/dev/null
+(while [ ! -e /moved ]; do dd if=/out of=/overwritten bs=1M conv=notrunc 2>/dev/null; done) &
+result out "$(sha256sum /out | cut -d' ' -f1)"
+nc {guest.HOST_ADDRESS} {TO_SEND} </out >/dev/null &
 sender=$!
 nc {guest.HOST_ADDRESS} {TO_READ} </dev/null | {{
   nc {guest.HOST_ADDRESS} {TO_WAIT} </dev/null >/dev/null
-  touch /root/moved
+  touch /moved
   result moved yes
-  cat >/root/in
+  cat >/in
 }}
-result in "$(sha256sum /root/in | cut -d' ' -f1)"
+result in "$(sha256sum /in | cut -d' ' -f1)"
 wait $sender
 kill -INT $(pidof ping)
-result pinged "$(grep transmitted /root/pinged)"
+result pinged "$(grep transmitted /pinged)"
 reach after {guest.HOST_ADDRESS} 60000
 result queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
 """
