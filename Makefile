@@ -291,10 +291,10 @@ TSAN_TESTS = $(wildcard $(S)/tests/system/test_vhost_user_*.py)
 do-demo: all
 	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) python3 $(S)/tests/lib/demo.py
 
-do-check: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS) fuzzers
+do-check: all $(FRONT_END) $(UNIT_TESTS) fuzzers
 	$(run_tests) $(CHECKED) $(if $(FUZZERS),fuzz-replay)
 
-$(CHECKED:%=check-%): check-%: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
+$(CHECKED:%=check-%): check-%: all $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $*
 
 do-check-fuzz: fuzzers
@@ -304,10 +304,10 @@ do-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan sanitized
 do-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan SANITIZED_TESTS='unit $(TSAN_TESTS)' sanitized
-sanitized: $(PROGRAMS) $(FRONT_END) $(UNIT_TESTS)
+sanitized: all $(FRONT_END) $(UNIT_TESTS)
 	$(run_tests) $(SANITIZED_TESTS)
 
-do-bench: $(PROGRAMS) $(FRONT_END) $(BENCHES)
+do-bench: all $(FRONT_END) $(BENCHES)
 	@$(no_pyc) TAPFERRY_BUILD=$(abspath $(B)) $(S)/tests/bench/run
 
 # New inputs go to build/fuzz/found/NAME, what crashed to build/fuzz/crash-NAME-*; -j2 runs two at once.

@@ -93,7 +93,8 @@ class PtyScreen:
         elif (argument, letter) == ("?2026", "l"):
             self.lines = list(self._drawn)
         elif (argument, letter) == ("?2026", "h"):
-            pass
+            # A terminal that has become lower has lost the rows below.
+            del self._drawn[self.rows:]
         elif letter == "H" and argument == "":
             self._row = 0
             self._is_fresh = True
