@@ -118,6 +118,6 @@ deb: all dist
 	@$(S)/packaging/deb $(RELEASE).tar.gz $(B) '$(CXXFLAGS)' '$(CPPFLAGS)' '$(LDFLAGS)'
 
 sbom: all
-	@$(S)/packaging/sbom --version=$(VERSION) --cxx='$(CXX)' $(PROGRAMS) >$(B)/tapferry.spdx.json.new
+	@$(S)/packaging/sbom --version=$(VERSION) --cxx='$(CXX)' $(PROGRAMS) $(SHARED) >$(B)/tapferry.spdx.json.new
 	@mv $(B)/tapferry.spdx.json.new $(B)/tapferry.spdx.json
 	$(call say,SBOM,$(B)/tapferry.spdx.json)

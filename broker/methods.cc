@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "broker/methods.h"
 
+#include <nlohmann/json.hpp>
+
 #include "broker/description.h"
 #include "broker/own_interfaces.h"
 #include "config.h"
@@ -11,6 +13,8 @@ namespace {
 
 constexpr const char* kServiceInterface = "org.varlink.service";
 constexpr const char* kBrokerInterface = "org.tapferry.Broker";
+// Of what the helper prints.
+constexpr int kMostLevels = 16;
 
 Handled at_once(Reply reply) { return {std::move(reply), std::nullopt}; }
 Handled at_once(std::string message) { return at_once(Reply{std::move(message), {}}); }
@@ -22,16 +26,11 @@ Handled service_error(const char* error, const char* parameter, const std::strin
 Handled invalid_parameter(const Error& error) { return service_error("InvalidParameter", "parameter", error.object()); }
 
 std::string info() {
-  JsonObject* object = json_object_new();
-  json_object_set_string_member(object, "vendor", "tapferry");
-  json_object_set_string_member(object, "product", "tapferryd");
-  json_object_set_string_member(object, "version", TAPFERRY_VERSION);
-  json_object_set_string_member(object, "url", "https://varlink.org/Service");
-  JsonArray* interfaces = json_array_new();
-  json_array_add_string_element(interfaces, kServiceInterface);
-  json_array_add_string_element(interfaces, kBrokerInterface);
-  json_object_set_array_member(object, "interfaces", interfaces);
-  return reply_message(object);
+  return reply_message({{"vendor", "tapferry"},
+                        {"product", "tapferryd"},
+                        {"version", TAPFERRY_VERSION},
+                        {"url", "https://varlink.org/Service"},
+                        {"interfaces", {kServiceInterface, kBrokerInterface}}});
 }
 
 Handled describe_interface(const Call& call) {
@@ -41,9 +40,7 @@ Handled describe_interface(const Call& call) {
                             : name.value() == kBrokerInterface ? kBrokerDescription
                                                                : nullptr;
   if (description == nullptr) return service_error("InterfaceNotFound", "interface", name.value());
-  JsonObject* object = json_object_new();
-  json_object_set_string_member(object, "description", description);
-  return at_once(reply_message(object));
+  return at_once(reply_message({{"description", description}}));
 }
 
 Handled handle_service_call(const Call& call) {
@@ -61,11 +58,9 @@ Handled handle_service_call(const Call& call) {
 Handled list(const Call& call, uid_t uid) {
   const Status known = check_parameters(call, nullptr);
   if (!known.is_ok()) return invalid_parameter(known.error());
-  Result<JsonArray*> interfaces = own_interfaces(uid);
+  const Result<Json> interfaces = own_interfaces(uid);
   if (!interfaces.is_ok()) return at_once(broker_error("Failed", interfaces.error().line()));
-  JsonObject* object = json_object_new();
-  json_object_set_array_member(object, "interfaces", interfaces.value());
-  return at_once(reply_message(object));
+  return at_once(reply_message({{"interfaces", interfaces.value()}}));
 }
 
 Handled errand(const Call& call, LaunchKind kind, const char* parameter) {
@@ -79,42 +74,33 @@ Handled errand(const Call& call, LaunchKind kind, const char* parameter) {
   return {std::nullopt, Errand{kind, std::move(text).value()}};
 }
 
-// The helper's line, to its last byte.
-JsonNode* parse_object(const std::string& text) {
-  JsonNode* node = json_from_string(text.c_str(), nullptr);
-  if (node != nullptr && JSON_NODE_HOLDS_OBJECT(node)) return node;
-  if (node != nullptr) json_node_unref(node);
-  return nullptr;
-}
+// The helper's line.
+Result<Json> parse_line(const std::string& text) { return parse_json_object(text, kMostLevels); }
 
-JsonArray* count_up(size_t first, size_t count) {
-  JsonArray* numbers = json_array_new();
-  for (size_t i = 0; i < count; ++i) json_array_add_int_element(numbers, static_cast<gint64>(first + i));
+Json count_up(size_t first, size_t count) {
+  Json numbers = Json::array();
+  for (size_t i = 0; i < count; ++i) numbers.push_back(first + i);
   return numbers;
 }
 
 Reply granted(Answer answer) {
-  const std::string record = answer.bytes;
+  const Result<Json> grant = parse_line(answer.bytes);
   Result<GrantedInterface> interface = take_interface(std::move(answer));
   if (!interface.is_ok()) return broker_error("Failed", interface.error().line());
-  JsonNode* grant = parse_object(record);
-  if (grant == nullptr) return broker_error("Failed", "tapferry-helper sent what is no grant record");
+  if (!grant.is_ok()) return broker_error("Failed", "tapferry-helper sent what is no grant record");
   GrantedInterface& got = interface.value();
-  JsonObject* object = json_object_new();
-  json_object_set_member(object, "grant", grant);
-  json_object_set_array_member(object, "queue_fds", count_up(0, got.queues.size()));
-  json_object_set_array_member(object, "vhost_fds", count_up(got.queues.size(), got.vhost.size()));
-  Reply reply = {reply_message(object), std::move(got.queues)};
+  Reply reply = {reply_message({{"grant", grant.value()},
+                                {"queue_fds", count_up(0, got.queues.size())},
+                                {"vhost_fds", count_up(got.queues.size(), got.vhost.size())}}),
+                 std::move(got.queues)};
   for (Fd& fd : got.vhost) reply.fds.push_back(std::move(fd));
   return reply;
 }
 
 Reply explained(const std::string& text) {
-  JsonNode* explanation = parse_object(text);
-  if (explanation == nullptr) return broker_error("Failed", "tapferry-helper's explanation is no JSON object");
-  JsonObject* object = json_object_new();
-  json_object_set_member(object, "explanation", explanation);
-  return {reply_message(object), {}};
+  const Result<Json> explanation = parse_line(text);
+  if (!explanation.is_ok()) return broker_error("Failed", "tapferry-helper's explanation is no JSON object");
+  return {reply_message({{"explanation", explanation.value()}}), {}};
 }
 
 }  // namespace
@@ -144,7 +130,7 @@ Reply reply_to(LaunchKind kind, Result<LaunchResult> result) {
     case LaunchKind::kRelease:
     case LaunchKind::kUp: break;
   }
-  return {reply_message(json_object_new()), {}};
+  return {reply_message(Json::object()), {}};
 }
 
 Reply broker_error(const char* error, const std::string& words) {

@@ -2,6 +2,7 @@
 #include "broker/own_interfaces.h"
 
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "net/link.h"
 #include "net/rtnl.h"
@@ -13,31 +14,22 @@ namespace {
 // The list goes into one reply.
 constexpr size_t kMostListed = 2048;
 
-void set_text(JsonObject* object, const char* name, const std::string& value) {
-  if (value.empty()) {
-    json_object_set_null_member(object, name);
-    return;
-  }
-  g_autofree char* text = g_utf8_make_valid(value.data(), static_cast<gssize>(value.size()));
-  json_object_set_string_member(object, name, text);
-}
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
-JsonObject* describe(const Link& link, const Tag& tag) {
-  JsonObject* object = json_object_new();
-  set_text(object, "ifname", link.name);
-  json_object_set_int_member(object, "ifindex", link.index);
-  set_text(object, "kind", std::string(kind_name(tag.kind)));
-  set_text(object, "upper", tag.upper);
-  json_object_set_int_member(object, "uid", tag.uid);
-  json_object_set_int_member(object, "since", tag.since);
-  json_object_set_boolean_member(object, "up", link.is_up() ? TRUE : FALSE);
-  set_text(object, "rule", tag.rule.empty() ? "?" : tag.rule);
-  return object;
+Json describe(const Link& link, const Tag& tag) {
+  return {{"ifname", link.name},
+          {"ifindex", link.index},
+          {"kind", kind_name(tag.kind)},
+          {"upper", text_or_null(tag.upper)},
+          {"uid", tag.uid},
+          {"since", tag.since},
+          {"up", link.is_up()},
+          {"rule", tag.rule.empty() ? "?" : tag.rule}};
 }
 
 }  // namespace
 
-Result<JsonArray*> own_interfaces(uid_t uid) {
+Result<Json> own_interfaces(uid_t uid) {
   Rtnl rtnl = TRY(Rtnl::open());
   // By index: the kernel may show one twice.
   std::map<int, std::pair<Link, Tag>> found;
@@ -49,8 +41,8 @@ Result<JsonArray*> own_interfaces(uid_t uid) {
       }
     }));
   }
-  JsonArray* interfaces = json_array_new();
-  for (const auto& [index, one] : found) json_array_add_object_element(interfaces, describe(one.first, one.second));
+  Json interfaces = Json::array();
+  for (const auto& [index, one] : found) interfaces.push_back(describe(one.first, one.second));
   return interfaces;
 }
 

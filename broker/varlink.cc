@@ -2,40 +2,25 @@
 #include "broker/varlink.h"
 
 #include <cerrno>
-
-#include "broker/json_text.h"
+#include <nlohmann/json.hpp>
 
 namespace tapferry {
 namespace {
 
 Error flaw(std::string_view reason) { return Error("read", "a call", reason); }
 
-std::string to_message(JsonObject* root) {
-  JsonNode* node = json_node_alloc();
-  json_node_init_object(node, root);
-  g_autofree char* text = json_to_string(node, FALSE);
-  json_node_unref(node);
-  json_object_unref(root);
-  std::string message = text;
-  message += '\0';
-  return message;
-}
+// Deeper than any call of ours.
+constexpr int kMaxDepth = 16;
 
 // A member that is true, false, or not there.
-Result<bool> flag(JsonObject* object, const char* name) {
-  JsonNode* node = json_object_get_member(object, name);
-  if (node == nullptr || JSON_NODE_HOLDS_NULL(node)) return false;
-  if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN) {
-    return flaw(std::string(name) + " is not true or false");
-  }
-  return json_node_get_boolean(node) != FALSE;
+Result<bool> flag(const Json& object, const char* name) {
+  const Json* member = find_member(&object, name);
+  if (member == nullptr || member->is_null()) return false;
+  if (!member->is_boolean()) return flaw(std::string(name) + " is not true or false");
+  return member->get<bool>();
 }
 
-bool is_text(JsonNode* node) {
-  return node != nullptr && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING &&
-         // A lone surrogate escape gives bytes that are no text.
-         g_utf8_validate(json_node_get_string(node), -1, nullptr);
-}
+std::string to_message(const Json& root) { return to_text(root) + '\0'; }
 
 }  // namespace
 
@@ -65,64 +50,45 @@ std::optional<std::string> MessageReader::take() {
 
 Result<Call> parse_call(std::string_view text) {
   if (text.size() > kMaxCallBytes) return flaw("too long");
-  TRY(check_json_text(text));
-  g_autoptr(JsonParser) parser = json_parser_new();
-  g_autoptr(GError) error = nullptr;
-  if (!json_parser_load_from_data(parser, text.data(), static_cast<gssize>(text.size()), &error)) {
-    return flaw("not JSON");
-  }
-  JsonNode* root = json_parser_get_root(parser);
-  if (root == nullptr || !JSON_NODE_HOLDS_OBJECT(root)) return flaw("not a JSON object");
-  JsonObject* object = json_node_get_object(root);
-  JsonNode* method = json_object_get_member(object, "method");
-  if (!is_text(method)) return flaw("it names no method");
+  const Result<Json> object = parse_json_object(text, kMaxDepth);
+  if (!object.is_ok()) return flaw(object.error().reason());
+  const Json& root = object.value();
+  const std::string* method = find_text(&root, "method");
+  if (method == nullptr) return flaw("it names no method");
   Call call;
-  call.method = json_node_get_string(method);
-  call.is_oneway = TRY(flag(object, "oneway"));
-  call.has_upgrade = TRY(flag(object, "upgrade"));
-  TRY(flag(object, "more"));
-  JsonNode* parameters = json_object_get_member(object, "parameters");
-  if (parameters == nullptr || JSON_NODE_HOLDS_NULL(parameters)) {
-    call.parameters.reset(json_object_new());
-  } else if (JSON_NODE_HOLDS_OBJECT(parameters)) {
-    call.parameters.reset(json_object_ref(json_node_get_object(parameters)));
-  } else {
-    return flaw("parameters is not an object");
+  call.method = *method;
+  call.is_oneway = TRY(flag(root, "oneway"));
+  call.has_upgrade = TRY(flag(root, "upgrade"));
+  TRY(flag(root, "more"));
+  const Json* parameters = find_member(&root, "parameters");
+  if (parameters == nullptr || parameters->is_null()) return call;
+  if (!parameters->is_object()) return flaw("parameters is not an object");
+  for (const auto& [name, value] : parameters->items()) {
+    const auto* string = value.get_ptr<const std::string*>();
+    call.parameters.emplace(name, string == nullptr ? std::nullopt : std::optional(*string));
   }
   return call;
 }
 
 Result<std::string> string_parameter(const Call& call, const std::string& name) {
-  JsonNode* node = json_object_get_member(call.parameters.get(), name.c_str());
-  if (!is_text(node)) return Error("read", name, "not a string");
-  return std::string(json_node_get_string(node));
+  const auto found = call.parameters.find(name);
+  if (found == call.parameters.end() || !found->second) return Error("read", name, "not a string");
+  return *found->second;
 }
 
 Status check_parameters(const Call& call, const char* known) {
-  GList* members = json_object_get_members(call.parameters.get());
-  std::optional<std::string> other;
-  for (GList* member = members; member != nullptr; member = member->next) {
-    const char* name = static_cast<const char*>(member->data);
-    if (known == nullptr || std::string_view(name) != known) other = name;
+  for (const auto& [name, value] : call.parameters) {
+    if (known == nullptr || name != known) return Error("read", name, "no parameter of this method");
   }
-  g_list_free(members);
-  if (other) return Error("read", *other, "no parameter of this method");
   return {};
 }
 
-std::string reply_message(JsonObject* parameters) {
-  JsonObject* root = json_object_new();
-  json_object_set_object_member(root, "parameters", parameters);
-  return to_message(root);
-}
+std::string reply_message(const Json& parameters) { return to_message({{"parameters", parameters}}); }
 
 std::string error_message(const std::string& error, const std::string& parameter, const std::string& value) {
-  JsonObject* parameters = json_object_new();
-  if (!parameter.empty()) json_object_set_string_member(parameters, parameter.c_str(), value.c_str());
-  JsonObject* root = json_object_new();
-  json_object_set_string_member(root, "error", error.c_str());
-  json_object_set_object_member(root, "parameters", parameters);
-  return to_message(root);
+  Json parameters = Json::object();
+  if (!parameter.empty()) parameters[parameter] = value;
+  return to_message({{"error", error}, {"parameters", parameters}});
 }
 
 }  // namespace tapferry

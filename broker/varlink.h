@@ -4,27 +4,22 @@
 // reply or an error. No I/O here.
 #pragma once
 
-#include <json-glib/json-glib.h>
-#include <memory>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "net/json_object.h"
 
 namespace tapferry {
 
 // Longer than any call of ours: a SPEC of 1024 bytes with every one of them as \u00XX.
 inline constexpr size_t kMaxCallBytes = 8192;
 
-struct ObjectFree {
-  void operator()(JsonObject* object) const { json_object_unref(object); }
-};
-using ObjectRef = std::unique_ptr<JsonObject, ObjectFree>;
-
 struct Call {
   std::string method;  // "org.tapferry.Broker.Open"
-  ObjectRef parameters;
+  std::map<std::string, std::optional<std::string>> parameters;  // strings, or of another type
   bool is_oneway = false;
   bool has_upgrade = false;
 
@@ -55,8 +50,8 @@ Result<std::string> string_parameter(const Call& call, const std::string& name);
 // An error that names a parameter which `call` has besides `known` (null: none).
 Status check_parameters(const Call& call, const char* known);
 
-// Replies with their zero byte. `parameters` is taken.
-std::string reply_message(JsonObject* parameters);
+// Replies with their zero byte.
+std::string reply_message(const Json& parameters);
 std::string error_message(const std::string& error, const std::string& parameter, const std::string& value);
 
 }  // namespace tapferry

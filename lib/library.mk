@@ -5,7 +5,7 @@
 # What others load into their programs, object by object: it brings nothing but the C library there.
 LIB := $(addsuffix .cc, \
   base/fd base/fd_pass base/parse base/result base/syscall base/text \
-  net/ask net/ask_broker net/child net/grant net/grant_reader net/hidden_child net/json_value net/mac net/ovs net/spec \
+  net/ask net/ask_broker net/child net/grant net/grant_reader net/hidden_child net/json_object net/mac net/ovs net/spec \
   lib/tapferry)
 LIB_OWN     := $(filter lib/%,$(LIB))
 LIB_OBJECTS := $(LIB:%.cc=$(B)/pic/%.o)
@@ -23,7 +23,7 @@ $(B)/libtapferry.so.0: $(LIB_OBJECTS) $(S)/lib/libtapferry.map $(B)/inputs
 $(B)/pic/%.o: $(S)/%.cc $(B)/flags | $(B)/paths.h config.h
 	$(call say,PIC,$*.cc)
 	@mkdir -p $(@D)
-	$(Q)$(filter-out -fPIE,$(COMPILE)) $(NO_EXCEPTIONS) -Os -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(Q)$(filter-out -fPIE,$(COMPILE)) $(NO_EXCEPTIONS) $(NLOHMANN_CFLAGS) -Os -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 # For the unit tests.
 $(B)/obj/lib/%.o: private OWN := $(NO_EXCEPTIONS)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "net/ask_broker.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -9,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/nsfs.h>
+#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -24,7 +24,7 @@
 #include "base/parse.h"
 #include "base/syscall.h"
 #include "base/text.h"
-#include "net/json_value.h"
+#include "net/json_object.h"
 #include "paths.h"
 
 namespace tapferry {
@@ -76,60 +76,41 @@ Status receive_reply(int socket, int timeout_ms, Answer* answer, std::string* re
   return {};
 }
 
-const JsonValue* object_member(const JsonValue* object, const char* name) {
-  const JsonValue* value = object == nullptr ? nullptr : object->member(name);
-  return value != nullptr && value->is_object() ? value : nullptr;
-}
-
-std::string text_member(const JsonValue* object, const char* name) {
-  const JsonValue* value = object == nullptr ? nullptr : object->member(name);
-  return value != nullptr && value->is_text() ? value->text : std::string();
-}
-
 // That the numbers from `first` on stand there, as many as there are: our descriptors are used in the order in which they came.
-bool counts_up(const JsonValue& object, const char* name, size_t first, size_t* count) {
-  const JsonValue* numbers = object.member(name);
-  if (numbers == nullptr || numbers->type != JsonValue::Type::kArray) return false;
-  *count = numbers->items.size();
+bool counts_up(const Json& object, const char* name, size_t first, size_t* count) {
+  const Json* numbers = find_member(&object, name);
+  if (numbers == nullptr || !numbers->is_array()) return false;
+  *count = numbers->size();
   for (size_t i = 0; i < *count; ++i) {
-    const JsonValue& number = numbers->items[i];
-    if (number.type != JsonValue::Type::kNumber || number.number != static_cast<int64_t>(first + i)) return false;
+    if ((*numbers)[i] != first + i) return false;
   }
   return true;
 }
 
-Error error_of(const std::string& request, const JsonValue& root, const std::string& name) {
-  const std::string words = text_member(object_member(&root, "parameters"), "message");
-  return Error("get", request, words.empty() ? "the broker answered " + name : words);
-}
-
 // What the reply holds, which is none to another method than `method`.
-Result<JsonValue> read_parameters(const std::string& reply, const std::string& request, const char* method) {
-  const Result<JsonValue> root = parse_json(reply, kReplyDepth);
-  if (root.is_ok()) {
-    const std::string error = text_member(&root.value(), "error");
-    if (!error.empty()) return error_of(request, root.value(), error);
-    const JsonValue* parameters = object_member(&root.value(), "parameters");
-    if (parameters != nullptr) return *parameters;
+Result<Json> read_parameters(const std::string& reply, const std::string& request, const char* method) {
+  const Result<Json> root = parse_json_object(reply, kReplyDepth);
+  const Json* object = root.is_ok() ? &root.value() : nullptr;
+  const Json* parameters = find_object(object, "parameters");
+  if (const std::string* error = find_text(object, "error")) {
+    const std::string* words = find_text(parameters, "message");
+    return Error("get", request, words == nullptr || words->empty() ? "the broker answered " + *error : *words);
   }
+  if (parameters != nullptr) return *parameters;
   return Error("get", request, std::string("the broker's reply is none to ") + method);
 }
 
 // The record as a line, from the reply's JSON.
 Result<std::string> read_record(const std::string& reply, const std::string& request) {
-  const JsonValue parameters = TRY(read_parameters(reply, request, "Open"));
-  const JsonValue* grant = object_member(&parameters, "grant");
+  const Json parameters = TRY(read_parameters(reply, request, "Open"));
+  const Json* grant = find_object(&parameters, "grant");
   size_t queues = 0;
   size_t vhost = 0;
   if (grant == nullptr || !counts_up(parameters, "queue_fds", 0, &queues) ||
       !counts_up(parameters, "vhost_fds", queues, &vhost)) {
     return Error("get", request, "the broker's reply is none to Open");
   }
-  std::string record(grant->source);
-  // Varlink has no lines, a record is one; within a string there is no control character.
-  std::replace_if(
-      record.begin(), record.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return record + "\n";
+  return to_text(*grant) + "\n";
 }
 
 // The reply's JSON; its descriptors are the answer's.
@@ -194,7 +175,7 @@ Status ask_broker_to_change(const std::string& socket, GrantChange change, const
   Answer answer;
   answer.request = ifname;
   const std::string reply = TRY(call_broker(socket, method, json_pair("ifname", ifname), timeout_ms, &answer));
-  const Result<JsonValue> done = read_parameters(reply, ifname, method);
+  const Result<Json> done = read_parameters(reply, ifname, method);
   if (done.is_ok()) return {};
   return Error(change == GrantChange::kRelease ? "release" : "bring up", ifname, done.error().reason());
 }

@@ -2,10 +2,11 @@
 #include "net/grant_reader.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/fd_pass.h"
 #include "base/parse.h"
-#include "net/json_value.h"
+#include "net/json_object.h"
 #include "net/ovs.h"
 
 namespace tapferry {
@@ -16,45 +17,47 @@ Error flaw(std::string_view reason) { return Error("read", "the grant record", r
 // The keys of one object by type; each key that was asked for is counted.
 class Reader {
  public:
-  explicit Reader(const JsonValue* object) : object_(object) {}
+  explicit Reader(const Json* object) : object_(object) {}
 
   Result<std::string> text(const char* key) {
-    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kText, "a string"));
-    return value->text;
+    const Json* value = TRY(value_of(key, &Json::is_string, "a string"));
+    return value->get<std::string>();
   }
 
   Result<std::string> text_or_null(const char* key) {
-    const JsonValue* value = object_->member(key);
-    if (value == nullptr || value->type != JsonValue::Type::kNull) return text(key);
+    const Json* value = find_member(object_, key);
+    if (value == nullptr || !value->is_null()) return text(key);
     ++used_;
     return std::string();
   }
 
   Result<bool> boolean(const char* key) {
-    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kBoolean, "true or false"));
-    return value->boolean;
+    const Json* value = TRY(value_of(key, &Json::is_boolean, "true or false"));
+    return value->get<bool>();
   }
 
-  Result<unsigned> number(const char* key, int64_t low, int64_t high) {
-    const JsonValue* value = TRY(value_of(key, JsonValue::Type::kNumber, "a whole number"));
-    if (value->number < low || value->number > high) {
+  Result<unsigned> number(const char* key, unsigned low, unsigned high) {
+    const Json* value = TRY(value_of(key, &Json::is_number_integer, "a whole number"));
+    // What isn't negative is unsigned there.
+    const auto* number = value->get_ptr<const Json::number_unsigned_t*>();
+    if (number == nullptr || *number < low || *number > high) {
       return flaw(std::string(key) + " is not from " + std::to_string(low) + " to " + std::to_string(high));
     }
-    return static_cast<unsigned>(value->number);
+    return static_cast<unsigned>(*number);
   }
 
-  bool has_used_all() const { return used_ == object_->items.size(); }
+  bool has_used_all() const { return used_ == object_->size(); }
 
  private:
-  Result<const JsonValue*> value_of(const char* key, JsonValue::Type type, const char* expected) {
-    const JsonValue* value = object_->member(key);
+  Result<const Json*> value_of(const char* key, bool (Json::*is_expected)() const noexcept, const char* expected) {
+    const Json* value = find_member(object_, key);
     if (value == nullptr) return flaw(std::string(key) + " is missing");
-    if (value->type != type) return flaw(std::string(key) + " is not " + expected);
+    if (!(value->*is_expected)()) return flaw(std::string(key) + " is not " + expected);
     ++used_;
     return value;
   }
 
-  const JsonValue* object_;
+  const Json* object_;
   size_t used_ = 0;
 };
 
@@ -112,7 +115,7 @@ Status read_link_state(Reader* reader, Grant* grant) {
 
 Result<Grant> read_grant(std::string_view bytes) {
   TRY(check_line(bytes));
-  const Result<JsonValue> record = parse_json(bytes, 1);
+  const Result<Json> record = parse_json_object(bytes, 1);
   if (!record.is_ok()) return flaw(record.error().reason());
   Reader reader(&record.value());
   const unsigned version = TRY(reader.number("version", 0, INT32_MAX));

@@ -184,6 +184,11 @@ class BrokerCase(WardenCase):
     def broker_pids(self):
         return [pid for pid, name in processes.named("tapferry-broke") if name == "tapferry-broker"[:15]]
 
+    def broker_pid(self):
+        # The socket is there a little before.
+        pid, = sandbox.eventually(self.broker_pids)
+        return pid
+
     # clients
 
     def client(self, user="alice"):

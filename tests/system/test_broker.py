@@ -300,7 +300,7 @@ class Hostile(BrokerCase):
         os.close(read_end)
 
     def test_the_one_that_parses_has_no_privilege_at_all(self):
-        pid, = self.broker_pids()
+        pid = self.broker_pid()
         status = processes.status(pid)
         self.assertEqual({status[key] for key in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb")}, {"0" * 16})
         self.assertEqual((status["NoNewPrivs"], status["Groups"].strip()), ("1", ""))
@@ -336,7 +336,7 @@ class Life(BrokerCase):
 
     def test_a_killed_broker_process_ends_the_daemon_and_leaves_nothing(self):
         opened = self.open("bridge=br0")
-        pid, = self.broker_pids()
+        pid = self.broker_pid()
         os.kill(pid, signal.SIGKILL)
         self.daemon.wait(20)
         said = self.stop_daemon()

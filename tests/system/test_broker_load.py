@@ -74,12 +74,12 @@ class Load(BrokerCase):
         return took, names, fds
 
     def descriptors(self):
-        broker, = self.broker_pids()
+        broker = self.broker_pid()
         sandbox.eventually(lambda: len(processes.descriptors(broker)) <= 8, 5)
         return len(processes.descriptors(broker)), len(processes.descriptors(self.daemon.pid))
 
     def assertReturns(self, before):
-        broker, = self.broker_pids()
+        broker = self.broker_pid()
         self.assertTrue(sandbox.eventually(lambda: all(
             len(processes.descriptors(pid)) <= count for pid, count in zip((broker, self.daemon.pid), before)), 20),
             "descriptors are left")
