@@ -2,12 +2,11 @@
 #include "net/process_fds.h"
 
 #include <cerrno>
-#include <dirent.h>
 #include <fcntl.h>
-#include <memory>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/directory.h"
 #include "base/parse.h"
 
 namespace tapferry {
@@ -16,16 +15,9 @@ namespace {
 // The initial PID namespace's inode, the same on every Linux: PROC_PID_INIT_INO in include/linux/proc_ns.h.
 constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
-
-Directory open_directory(const std::string& path) { return Directory(opendir(path.c_str())); }
-
 // Whether the descriptors of the process could be read; one that has just ended has none.
 bool visit_process(const std::string& process, int pid, const std::function<void(const DeviceFd&)>& visit) {
-  const Directory directory = open_directory(process + "/fd");
+  const Directory directory(opendir((process + "/fd").c_str()));
   if (!directory) return errno == ENOENT || errno == ESRCH;
   while (const dirent* entry = readdir(directory.get())) {
     if (entry->d_name[0] == '.') continue;
@@ -42,7 +34,7 @@ bool visit_process(const std::string& process, int pid, const std::function<void
 }  // namespace
 
 bool for_each_device_fd(const std::string& proc, const std::function<void(const DeviceFd&)>& visit) {
-  const Directory directory = open_directory(proc);
+  const Directory directory(opendir(proc.c_str()));
   if (!directory) return false;
   bool saw_all = true;
   while (const dirent* entry = readdir(directory.get())) {

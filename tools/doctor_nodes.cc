@@ -3,12 +3,11 @@
 
 #include <cerrno>
 #include <ctime>
-#include <dirent.h>
 #include <fcntl.h>
-#include <memory>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/directory.h"
 #include "base/fd.h"
 #include "base/syscall.h"
 #include "net/warden_names.h"
@@ -19,11 +18,6 @@ namespace tapferry {
 namespace {
 
 constexpr time_t kOldAfterS = 60;
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
 Result<Directory> open_directory(const std::string& path) {
   Fd fd = TRY(open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));

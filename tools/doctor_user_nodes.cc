@@ -3,14 +3,13 @@
 
 #include <cerrno>
 #include <climits>
-#include <dirent.h>
-#include <memory>
 #include <optional>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/directory.h"
 #include "base/parse.h"
 
 namespace tapferry {
@@ -19,10 +18,6 @@ namespace {
 constexpr const char* kDevices = "/dev";
 constexpr const char* kByNumber = "/sys/dev/char";
 constexpr const char* kAccount = "tapferry";
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
 
 // The status of a node of ours whose interface is gone.
 std::optional<struct stat> left_behind(uid_t ours, const std::string& name) {
@@ -69,7 +64,7 @@ Status check_user_nodes(Diagnosis* diagnosis) {
   const passwd* account = getpwnam(kAccount);
   if (account == nullptr) return {};
   const uid_t ours = account->pw_uid;
-  const std::unique_ptr<DIR, CloseDirectory> directory(opendir(kDevices));
+  const Directory directory(opendir(kDevices));
   if (!directory) return Error::from_errno("open", kDevices, errno);
   while (const dirent* entry = readdir(directory.get())) {
     const std::string name = entry->d_name;

@@ -140,11 +140,16 @@ def cross(got, wire):
     """Whether a frame of the guest comes out at the interface WIRE, and one from there at the guest."""
     guest = tap_end(got)
     with packet_end(wire) as end:
-        for sender, receiver, dst in ((guest, end, BROADCAST), (end, guest, guest.mac)):
-            frame = make(dst, sender.mac, LOCAL_EXPERIMENTAL)
-            sender.send(frame)
-            if frame not in received_until(receiver, frame):
-                return False
+        return exchanged(guest, end, guest.mac, end.mac)
+
+
+def exchanged(one, other, mac="52:54:00:00:00:0a", others_mac="52:54:00:00:00:0b"):
+    """Whether a broadcast of ONE's comes out at OTHER, and the answer to MAC at ONE."""
+    for sender, receiver, dst, src in ((one, other, BROADCAST, mac), (other, one, mac, others_mac)):
+        frame = make(dst, src, LOCAL_EXPERIMENTAL)
+        sender.send(frame)
+        if frame not in received_until(receiver, frame):
+            return False
     return True
 
 

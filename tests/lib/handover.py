@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import random
 import select
 import socket
 import struct
@@ -128,6 +129,21 @@ def drain(sock, seconds=0.0):
             return messages, fds, True
         messages.append((data, len(more)))
         fds += more
+
+
+def kill_at_random(box, helper, spec, seconds):
+    """A helper that is killed at some moment within SECONDS; whether anything came, which nobody holds any more."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = box.popen([helper, f"--net={spec}", f"--fd={theirs.fileno()}"], pass_fds=[theirs.fileno()],
+                            stderr=subprocess.DEVNULL)
+        time.sleep(random.random() * seconds)
+        process.kill()
+        process.wait()
+        got = receive(ours)
+    for fd in got[1] if got else []:
+        os.close(fd)
+    return got is not None and bool(got[0])
 
 
 def ask(box, helper, arguments, user="alice", kind=socket.SOCK_STREAM, timeout=20, wrap=(), look=True,

@@ -1,30 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What `tapferry doctor` finds of Open vSwitch: bridges that are missing, and ports that a killed keeper left."""
 import json
-import os
 import unittest
 
 import open_vswitch
 import ovs_case
 import processes
-import sandbox
-from helper_case import need_helper
+from command_case import CommandCase, need_command
 
 
 def setUpModule():
-    need_helper()
+    need_command()
     open_vswitch.need_open_vswitch()
 
 
-class Doctor(ovs_case.OvsCase):
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.command = cls.box.install(os.path.join(sandbox.BUILD, "tapferry"))
-
-    def tapferry(self, *arguments, user="alice"):
-        return self.box.run([self.command, *arguments], user)
+class Doctor(ovs_case.OvsCase, CommandCase):
 
     def findings(self, check):
         return json.loads(self.tapferry("doctor", "--json", f"--check={check}", user="root").stdout)["findings"]

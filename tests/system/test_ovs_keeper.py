@@ -12,14 +12,14 @@ import ovs_case
 import processes
 import sandbox
 from broker_case import BROKER, BrokerCase, need_broker
-from helper_case import need_helper
+from command_case import CommandCase, need_command
 from test_stages import DAC_OVERRIDE, filter_mode, state_of, table
 
 TIMEOUT = 600
 
 
 def setUpModule():
-    need_helper()
+    need_command()
     need_broker()
     open_vswitch.need_open_vswitch()
 
@@ -95,15 +95,7 @@ class ByBroker(BrokerCase, ovs_case.OvsCase):
         self.assertEqual(self.ports(), [])
 
 
-class Tools(ovs_case.OvsCase):
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.command = cls.box.install(os.path.join(sandbox.BUILD, "tapferry"))
-
-    def tapferry(self, *arguments, user="alice"):
-        return self.box.run([self.command, *arguments], user)
+class Tools(ovs_case.OvsCase, CommandCase):
 
     def test_a_guest_answers_through_the_switch(self):
         proc = self.box.popen([self.command, "probe", "--net=bridge=ovs:br-int,iface_id=vm-1", "--echo=192.0.2.7"],

@@ -3,10 +3,7 @@
 nothing but one's own."""
 import fcntl
 import os
-import random
-import signal
 import subprocess
-import time
 import unittest
 
 import handover
@@ -227,17 +224,7 @@ class Killed(PersistCase):
         """A persistent tap that its receiver doesn't know of would be a place in the quota lost."""
         complete = 0
         for number in range(KILLS):
-            ours, theirs = handover.socket.socketpair()
-            with ours, theirs:
-                process = self.box.popen([self.helper, "--net=bridge=br0,name=vm-1,persist=on", f"--fd={theirs.fileno()}"],
-                                         pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
-                time.sleep(random.random() * 0.01)
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                got = handover.receive(ours)
-                has_message = got is not None and bool(got[0])
-                for fd in got[1] if got else []:
-                    os.close(fd)
+            has_message = handover.kill_at_random(self.box, self.helper, "bridge=br0,name=vm-1,persist=on", 0.01)
             left = links.get("vm-1")
             if left is not None:
                 self.assertTrue(has_message, f"left behind in round {number}, and nobody was told")

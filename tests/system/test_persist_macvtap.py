@@ -3,8 +3,6 @@
 be opened by that node is never another interface's."""
 import os
 import pwd
-import random
-import signal
 import stat
 import subprocess
 import time
@@ -348,17 +346,7 @@ class Killed(MacvtapCase):
     def test_killed_at_any_moment_it_is_whole_or_nothing(self):
         complete = 0
         for number in range(KILLS):
-            ours, theirs = handover.socket.socketpair()
-            with ours, theirs:
-                process = self.box.popen([self.helper, f"--net={SPEC}", f"--fd={theirs.fileno()}"],
-                                         pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
-                time.sleep(random.random() * 0.03)
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                got = handover.receive(ours)
-                has_message = got is not None and bool(got[0])
-                for fd in got[1] if got else []:
-                    os.close(fd)
+            has_message = handover.kill_at_random(self.box, self.helper, SPEC, 0.03)
             processes.wait_for_no_maker()
             if not has_message:
                 self.assertGone("vm-1")
