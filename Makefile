@@ -326,8 +326,8 @@ MANUALS := $(wildcard $(S)/docs/*.[1-8])
 CODE    = $(wildcard $(foreach d,base net helper broker vhost tools domain tests/* tests/lib/*,$(S)/$d/*.h $(S)/$d/*.cc))
 TIDY    = $(CLANGXX) $(STD) -Wall -Wextra $(NO_EXCEPTIONS) $(INCLUDES) $(CPPFLAGS) $(PRIVILEGED_CFLAGS) $(VHOST_CFLAGS) $(DOMAIN_CFLAGS)
 
-.PHONY: lint-tree lint-format lint-shell lint-manual
-do-lint: lint-tree lint-format lint-shell lint-manual $(LINTED:%.cc=$(B)/lint/%.tidy)
+.PHONY: lint-tree lint-format lint-shell lint-python lint-manual
+do-lint: lint-tree lint-format lint-shell lint-python lint-manual $(LINTED:%.cc=$(B)/lint/%.tidy)
 lint-tree:
 	$(call say,LINT,include arrows and words)
 	@$(S)/tests/lint/tree $(S)
@@ -339,6 +339,12 @@ lint-format:
 lint-shell:
 	$(call say,LINT,shell)
 	@cd $(S) && shellcheck $$(grep -rlIE -m1 '^#!/.*[/ ](ba)?sh$$' .ci deps packaging tests) debian/*.p*rm
+# What is imported as setUpModule is unittest's to call.
+lint-python:
+	$(call say,LINT,python)
+	@command -v pyflakes3 >/dev/null || { echo 'pyflakes3 is missing: make deps' >&2; exit 1; }
+	@cd $(S) && ! pyflakes3 $$(find lib tests -name '*.py'; grep -rlIE -m1 --exclude='*.py' '^#!.*python3$$' packaging tests) | \
+	  grep -v ' as setUpModule. imported but unused'
 lint-manual:
 	$(call say,LINT,manual)
 	@$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))

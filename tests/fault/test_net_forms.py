@@ -2,7 +2,6 @@
 """The --net form with faults: a bridge with queues under a quota, and a policy made of several files."""
 import unittest
 
-import sandbox
 from fault_case import FaultCase, Form, net, set_up_module as setUpModule  # noqa: F401
 
 TIMEOUT = 1800

@@ -57,6 +57,7 @@ def options_in_manual(page):
     for item in re.findall(r"^\.It (.*\bFl .*)$", text, re.M):
         for before, after in ((" Ns = Ns ", "="), (" , Ns Ar ...", ",..."), (" | ", "|"), (" Ns Op : Ns Ar N Ns ...", "[:N...]")):
             item = item.replace(before, after)
+        previous = None
         values = []
         for part in re.sub(r"\b(Ar|Cm) ", "", item).split(" , "):
             name, _, value = part.partition("=")

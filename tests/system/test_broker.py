@@ -191,7 +191,8 @@ class Refusals(BrokerCase):
 
     def test_a_quota_holds_across_broker_and_helper(self):
         self.box.policy("allow bridge=br0 user=alice max=2")
-        first, _second = self.open("bridge=br0"), self.open("bridge=br0")
+        first = self.open("bridge=br0")
+        self.open("bridge=br0")
         self.assertIn("max=2", self.refuses(f"{BROKER}.Failed", f"{BROKER}.Open", net="bridge=br0").message)
         first.close()
         self.open("bridge=br0")

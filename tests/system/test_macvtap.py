@@ -127,7 +127,8 @@ class Refused(MacvtapCase):
 
     def test_more_than_the_quota(self):
         self.box.policy("allow macvtap=v0 max=2")
-        first, _second = self.granted("macvtap=v0"), self.granted("macvtap=v0")
+        first = self.granted("macvtap=v0")
+        self.granted("macvtap=v0")
         self.refused("macvtap=v0", says="as many as the rule allows at once (max=2)")
         first.close()
         self.assertGone(first.link.name)

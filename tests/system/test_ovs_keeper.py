@@ -9,7 +9,6 @@ import unittest
 
 import open_vswitch
 import ovs_case
-import processes
 import sandbox
 from broker_case import BROKER, BrokerCase, need_broker
 from command_case import CommandCase, need_command

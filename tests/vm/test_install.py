@@ -14,7 +14,7 @@ import guest_fetch
 import links
 import processes
 import sandbox
-from debian_root import QEMU, USER, DebianRoot
+from debian_root import USER, DebianRoot
 from vm_case import VmCase
 
 TIMEOUT = 1500
