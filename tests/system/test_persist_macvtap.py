@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+import attached
 import handover
 import links
 import processes
@@ -17,12 +18,14 @@ from device_case import in_namespace, mac_behind, number_of, own_sysfs
 from one_file import note
 from persist_case import PersistCase
 from sandbox import ip
+from warden_case import need_strace
 
 TIMEOUT = 600
 
 SPEC = "macvtap=v0,name=vm-1,persist=on"
 OTHERS = "it is there, and of another interface; ask again"
 KILLS = 60
+WARDEN_STEPS = 6  # hello, intend, queue, keep, node, stay
 ATTEMPTS = 40
 
 
@@ -358,6 +361,36 @@ class Killed(MacvtapCase):
             self.assert_alices(links.get("vm-1"))
             self.released("vm-1")
         note(f"persist=on of a macvtap: SIGKILL at {KILLS} random moments: {complete} hand-overs were complete")
+
+    def test_whole_or_nothing_when_its_warden_is_killed_at_a_step(self):
+        need_strace()
+        granted = [(call, nth) for call in ("recvmsg", "sendmsg") for nth in range(1, WARDEN_STEPS + 1)
+                   if self.is_granted_though_killed(call, nth)]
+        # Where nothing was said yet the maker starts another one.
+        self.assertEqual(granted, [("recvmsg", 1), ("sendmsg", 1)])
+
+    def is_granted_though_killed(self, call, nth):
+        """Whether it was granted while its warden, which has another macvtap too, got SIGKILL at that call."""
+        held = self.granted("macvtap=v1")
+        warden, = processes.wardens()
+        tracer = attached.attach(self.box, warden, ["-qq", "-o", os.devnull, "-e", f"trace={call}",
+                                                    "-e", f"inject={call}:signal=SIGKILL:when={nth}"])
+        got = handover.net(self.box, self.helper, SPEC, "alice")
+        got.close()
+        tracer.wait(30)
+        with self.subTest(f"{call} {nth}"):
+            self.assertFalse(processes.is_running(warden))
+            if got.status == 0:
+                self.assert_alices(links.get("vm-1"))
+                self.released("vm-1")
+            else:
+                self.assertRegex(got.stderr, r"\Atapferry-helper: [^\n]+\n\Z")
+                self.assertGone("vm-1")
+            self.assertFalse([name for name in nodes() if self.opens("alice", f"/dev/{name}")])
+        held.close()
+        ip("link", "del", held.link.name)
+        processes.wait_for_no_maker()
+        return got.status == 0
 
 
 if __name__ == "__main__":
