@@ -315,7 +315,7 @@ do-fuzz: $(FUZZERS:build/fuzz/%=do-fuzz-%)
 do-fuzz-%: fuzzers
 	$(call say,FUZZ,$* for $(FUZZ_TIME) s)
 	@mkdir -p build/fuzz/found/$* && build/fuzz/$* -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
-	  -artifact_prefix=build/fuzz/crash-$*- $(addprefix -dict=,$(wildcard $(S)/tests/fuzz/$*.dict)) \
+	  -artifact_prefix=build/fuzz/crash-$*- \
 	  build/fuzz/found/$* $(wildcard $(S)/tests/fuzz/corpus/$*) >build/fuzz/$*.log 2>&1 || \
 	  { tail -n 60 build/fuzz/$*.log; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */          inputs tried: /p' build/fuzz/$*.log
@@ -377,7 +377,7 @@ endif
 #? make asan, tsan    tests of a build with sanitizers (SANITIZED_TESTS="unit system")
 #? make fuzz          every fuzz target for FUZZ_TIME=60 seconds
 #? make bench         measures hand-overs and the fast path, side by side with others
-#? make lint          clang-tidy, include arrows, format, shellcheck, man pages
+#? make lint          clang-tidy, format, include arrows, words, NEWS.md, shell, Python, man pages
 #? make privileged    the sources that run with privilege, and their lines
 #? make format        formats the C++ sources
 #? make install       DESTDIR= PREFIX= and more, see docs/INSTALL.md; also install-strip, uninstall

@@ -18,7 +18,7 @@ namespace tapferry {
 inline constexpr size_t kMaxCallBytes = 8192;
 
 struct Call {
-  std::string method;  // "org.tapferry.Broker.Open"
+  std::string method;                                            // "org.tapferry.Broker.Open"
   std::map<std::string, std::optional<std::string>> parameters;  // strings, or of another type
   bool is_oneway = false;
   bool has_upgrade = false;

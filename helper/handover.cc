@@ -10,19 +10,34 @@
 #include "net/tun.h"
 
 namespace tapferry {
+namespace {
+
+// An interface that isn't ours stays as it is, but for what the hand-over itself is about.
+Status check_device_keys(const Spec& spec) {
+  const auto refuse = [&](std::string_view keys) {
+    return Error("open device", spec.object, "it exists, and " + std::string(keys) + " for new ones")
+        .with_hint("leave it out, or ask for macvtap=");
+  };
+  if (spec.mac || spec.mtu) return refuse("mac= and mtu= are");
+  if (spec.lock.value_or(false)) return refuse("lock=on is");
+  if (spec.filter && spec.filter->is_auto) return refuse("filter=auto is");
+  return {};
+}
+
+}  // namespace
 
 Status check_supported(const Spec& spec) {
   if (spec.persist && spec.kind == Kind::kDevice) {
     return Error("ask for", to_string(spec), "persist= is for new interfaces, and device= is there already")
         .with_hint("leave it out");
   }
+  if (spec.kind == Kind::kDevice) TRY(check_device_keys(spec));
   return check_port_security(spec);
 }
 
 Result<HandOver> make_interface(Rtnl& rtnl, std::vector<Fd> tun, Result<Maker>& maker, const Identity& caller,
                                 const Verdict& verdict, const Result<Device>& device) {
   const Spec& spec = verdict.effective;
-  TRY(check_supported(spec));
   const size_t needed = spec.kind == Kind::kMacvtap ? 0 : spec.kind == Kind::kDevice ? 1 : spec.queues;
   if (tun.size() < needed) return Error::from_errno("failed to open /dev/net/tun", "for each queue", EMFILE);
   tun.resize(needed);

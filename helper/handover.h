@@ -36,7 +36,7 @@ struct HandOver {
   Undo undo;
 };
 
-// What this release can't do yet though SPEC and policy know it; an error that says so.
+// That what a rule has made of a request can be had at all; an error that says why not.
 Status check_supported(const Spec& spec);
 
 // `tun` are fresh /dev/net/tun descriptors, at least as many as the queues of a tap. `verdict` allows the request; for

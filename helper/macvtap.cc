@@ -13,18 +13,6 @@
 namespace tapferry {
 namespace {
 
-// An interface that isn't ours stays as it is, but for what the hand-over itself is about.
-Status check_device_keys(const Spec& spec) {
-  const auto refuse = [&](std::string_view keys) {
-    return Error("open device", spec.object, "it exists, and " + std::string(keys) + " for new ones")
-        .with_hint("leave it out, or ask for macvtap=");
-  };
-  if (spec.mac || spec.mtu) return refuse("mac= and mtu= are");
-  if (spec.lock.value_or(false)) return refuse("lock=on is");
-  if (spec.filter && spec.filter->is_auto) return refuse("filter=auto is");
-  return {};
-}
-
 // One that was granted with persist=on is its user's, as a persistent tap is. What its own rule has put on it stays, since the rule of
 // this request may have less to force.
 bool is_persistent(const std::optional<Tag>& tag) { return tag && tag->kind == Kind::kMacvtap && tag->persist; }
@@ -91,7 +79,6 @@ Result<HandOver> make_macvtap(Rtnl& rtnl, Result<Maker>& maker, const Identity& 
 Result<HandOver> open_device(Rtnl& rtnl, Result<Maker>& maker, Fd tun, const Identity& caller, const Verdict& verdict,
                              const Result<Device>& found) {
   const Spec& spec = verdict.effective;
-  TRY(check_device_keys(spec));
   TRY(check_sysfs_by_a_tap(rtnl, tun));
   tun.reset();
   if (!found.is_ok()) return is_absent(found.error()) ? access_denied(verdict.asked, caller) : found.error();

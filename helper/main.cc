@@ -110,6 +110,8 @@ Result<Decision> decide_request(const Request& request, Acquired& acquired) {
   decision.caller = describe_caller(identity.uid, identity.gid, identity.groups, accounts);
   const RequestForm form = form_of(request, acquired.rtnl, &decision.device);
   decision.verdict = decide(decision.policy, accounts, decision.caller, request.spec, form);
+  // What can't be, whatever the rules say, isn't allowed either.
+  if (decision.verdict.is_allowed) TRY(check_supported(decision.verdict.effective));
   return decision;
 }
 
@@ -146,7 +148,6 @@ std::string command_line(int argc, char* argv[]) {
 
 // Stage 4. Should: make the interface, one privileged operation at a time. Must not: leave anything if a step fails.
 Result<HandOver> act(Acquired& acquired, const Decision& decision) {
-  TRY(check_supported(decision.verdict.effective));
   // A macvtap takes no tun descriptor.
   if (!acquired.tun.is_ok() && decision.verdict.effective.kind != Kind::kMacvtap) return acquired.tun.error();
   std::vector<Fd> tun = acquired.tun.is_ok() ? std::move(acquired.tun).value() : std::vector<Fd>();

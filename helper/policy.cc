@@ -82,7 +82,7 @@ std::string to_string(const Pattern& pattern) { return pattern.is_prefix ? patte
 std::string normalised_text(const Rule& rule) {
   if (rule.verb == Verb::kAllow && !rule.max) return "allow " + (rule.object.is_prefix ? "all" : rule.object.text);
   std::string text = identity(rule);
-  if (rule.max) text += " max=" + std::to_string(*rule.max);
+  if (rule.max && rule.kind != Kind::kDevice) text += " max=" + std::to_string(*rule.max);
   return text;
 }
 
@@ -123,7 +123,8 @@ Verdict decide(const Policy& policy, const Accounts& accounts, const Caller& cal
   }
   if (verdict.is_allowed) {
     verdict.effective = apply_forced(rule, request);
-    verdict.quota_max = rule.max;
+    // What is there already isn't made under a rule.
+    if (request.kind != Kind::kDevice) verdict.quota_max = rule.max;
     verdict.rule_hash = rule_hash(rule);
     verdict.stays_down = rule.up_off;
   }

@@ -140,9 +140,16 @@ Status set_on_off(bool& field, std::string_view value, std::string_view key) {
   return {};
 }
 
+// A request can say auto, which this permits as well.
+Status set_vhost(Rule& rule, std::string_view value) {
+  Status status = set_on_off(rule.vhost, value, "vhost");
+  if (status.is_ok() || value != "auto") return status;
+  return malformed("vhost= takes on or off").with_hint("write vhost=on, which permits vhost=auto too");
+}
+
 Status set_rate(std::optional<uint64_t>& field, std::string_view value, std::string_view key) {
   field = parse_rate(value);
-  if (!field) return malformed(std::string(key) + "= takes a number and bit, kbit, mbit, gbit or tbit");
+  if (!field) return malformed(std::string(key) + "= takes " + std::string(kRateExpected));
   return {};
 }
 
@@ -179,7 +186,7 @@ using View = std::string_view;
 constexpr RuleKey kRuleKeys[] = {
     {"user", kEvery, true, [](Rule& r, View v) { return set_list(r.users, v, parse_account); }},
     {"group", kEvery, true, [](Rule& r, View v) { return set_list(r.groups, v, parse_account); }},
-    {"max", kEvery, false, [](Rule& r, View v) { return set_number(r.max, v, "max", 1, kLargestMax); }},
+    {"max", kCreated, false, [](Rule& r, View v) { return set_number(r.max, v, "max", 1, kLargestMax); }},
     {"queues", kEvery, false, [](Rule& r, View v) { return set_number(r.queues, v, "queues", 1, kMaxQueues); }},
     {"mode", bit(Kind::kMacvtap), false, [](Rule& r, View v) { return set_list(r.modes, v, parse_mode_word); }},
     {"guest_mac", kSecured, false, [](Rule& r, View v) { return set_list(r.guest_macs, v, parse_mac_pattern); }},
@@ -187,7 +194,7 @@ constexpr RuleKey kRuleKeys[] = {
     {"mac", kEvery, false, [](Rule& r, View v) { return set_list(r.macs, v, parse_mac_pattern); }},
     {"iface_id", kOvs, false, [](Rule& r, View v) { return set_list(r.iface_ids, v, parse_iface_id_pattern); }},
     {"mtu", kEvery, false, [](Rule& r, View v) { return set_number(r.mtu, v, "mtu", kMinMtu, kMaxMtu); }},
-    {"vhost", kEvery, false, [](Rule& r, View v) { return set_on_off(r.vhost, v, "vhost"); }},
+    {"vhost", kEvery, false, set_vhost},
     {"persist", kCreated, false, [](Rule& r, View v) { return set_on_off(r.persist, v, "persist"); }},
     {"lock", kSecured, false, [](Rule& r, View v) { return set_on_off(r.lock, v, "lock"); }},
     {"isolated", bit(Kind::kBridge), false, [](Rule& r, View v) { return set_on_off(r.isolated, v, "isolated"); }},

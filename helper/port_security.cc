@@ -12,9 +12,6 @@ Status check_port_security(const Spec& spec) {
   if (spec.guest_mac && !is_locked) {
     return refuse("guest_mac= binds the guest to nothing without lock=on").with_hint("add lock=on, or leave it out");
   }
-  for (const auto& rate : {spec.rate_to, spec.rate_from}) {
-    if (rate && *rate < kMinRate) return refuse("a rate below " + rate_to_string(kMinRate) + " can't be held");
-  }
   return {};
 }
 

@@ -82,6 +82,9 @@ Result<Spec> spec_of_bridge(std::string_view bridge) {
     return Error("name", "`" + std::string(bridge) + "'", "no interface can have it")
         .with_hint("give the name of a bridge");
   }
+  if (!can_stand_in_rule(bridge)) {
+    return Error("name", "`" + std::string(bridge) + "'", "no rule can have a name with , or =");
+  }
   Spec spec;
   spec.kind = Kind::kBridge;
   spec.object = bridge;

@@ -36,6 +36,7 @@ constexpr const char* kBrokerAccount = "tapferry-broker";
 constexpr int kBrokersListener = 3;
 constexpr int kBrokersChannel = 4;
 constexpr int kBrokerEndMs = 5000;
+constexpr int kUsageStatus = 2;
 
 constexpr const char* kUsage =
     "Usage: tapferryd [--socket=PATH] [--helper=PATH] [--broker=PATH]\n"
@@ -181,7 +182,12 @@ Result<int> adopt() {
 Result<int> run(int argc, char* argv[]) {
   const ServiceManager manager = TRY(read_service_manager());
   TRY(make_sane());
-  const Options options = TRY(read_options(argc, argv));
+  const Result<Options> read = read_options(argc, argv);
+  if (!read.is_ok()) {
+    log_error(kProgram, read.error());
+    return kUsageStatus;
+  }
+  const Options& options = read.value();
   if (options.to_print != nullptr) {
     TRY(write_all(STDOUT_FILENO, options.to_print, "standard output"));
     return 0;

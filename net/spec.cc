@@ -52,6 +52,7 @@ std::string_view word_of(const Word<T> (&words)[N], T value) {
 
 Status check_object(const Spec& spec, std::string_view text) {
   const auto refuse = [&](std::string_view reason) { return Error("read", text, reason); };
+  if (!can_stand_in_rule(spec.object)) return refuse("a name with , or = can't be asked for: no rule can have it");
   if (spec.kind == Kind::kDevice) {
     if (spec.object.empty()) return refuse("device= needs a path, an interface name or an index");
     if (spec.object[0] != '/' && !is_interface_name(spec.object)) {
@@ -118,7 +119,6 @@ bool set_mtu(Spec& spec, std::string_view value) {
 }
 
 constexpr std::string_view kOnOff = "on or off";
-constexpr std::string_view kRate = "a number and bit, kbit, mbit, gbit or tbit";
 constexpr std::string_view kUnicast = "a unicast MAC address such as 52:54:00:12:34:56";
 
 constexpr Key kKeys[] = {
@@ -136,8 +136,8 @@ constexpr Key kKeys[] = {
     {"guest_mac", kUnicast, [](Spec& s, std::string_view v) { return assign_unicast(s.guest_mac, v); }},
     {"lock", kOnOff, [](Spec& s, std::string_view v) { return assign(s.lock, parse_on_off(v)); }},
     {"isolated", kOnOff, [](Spec& s, std::string_view v) { return assign(s.isolated, parse_on_off(v)); }},
-    {"rate_to", kRate, [](Spec& s, std::string_view v) { return assign(s.rate_to, parse_rate(v)); }},
-    {"rate_from", kRate, [](Spec& s, std::string_view v) { return assign(s.rate_from, parse_rate(v)); }},
+    {"rate_to", kRateExpected, [](Spec& s, std::string_view v) { return assign(s.rate_to, parse_rate(v)); }},
+    {"rate_from", kRateExpected, [](Spec& s, std::string_view v) { return assign(s.rate_from, parse_rate(v)); }},
     {"filter", "auto, or a list of ipv4, ipv6, arp, rarp, vlan and 0xHHHH",
      [](Spec& s, std::string_view v) { return assign(s.filter, parse_filter(v)); }},
     {"persist", kOnOff, [](Spec& s, std::string_view v) { return assign(s.persist, parse_on_off(v)); }},
@@ -234,8 +234,10 @@ bool is_interface_name(std::string_view name) {
   });
 }
 
+bool can_stand_in_rule(std::string_view name) { return name.find_first_of(",=") == std::string_view::npos; }
+
 bool is_new_interface_name(std::string_view name) {
-  if (!is_interface_name(name) || name == "all" || name == "default") return false;
+  if (!is_interface_name(name) || !can_stand_in_rule(name) || name == "all" || name == "default") return false;
   // Whatever lists interfaces prints the name as it is: JSON holds UTF-8 only, and terminals act on C1 controls.
   std::string text(name);
   std::erase(text, '\\');
@@ -251,7 +253,7 @@ std::optional<uint64_t> parse_rate(std::string_view text) {
   const auto unit = find_word(kRateUnits, text.substr(digits));
   if (!unit) return std::nullopt;
   const auto number = parse_uint(text.substr(0, digits), 1, UINT64_MAX / *unit);
-  if (!number) return std::nullopt;
+  if (!number || *number * *unit < kMinRate) return std::nullopt;
   return *number * *unit;
 }
 

@@ -80,7 +80,10 @@ struct SpecKey {
 std::vector<SpecKey> spec_keys();
 
 // The values that SPEC and policy share.
+// Below this a burst that lets the largest frame pass is longer than act_police can count (2^32 ticks of 64 ns).
+inline constexpr uint64_t kMinRate = 8000;                  // bits per second
 std::optional<uint64_t> parse_rate(std::string_view text);  // "100mbit" as tc(8) has it, into bits per second
+inline constexpr std::string_view kRateExpected = "a number and bit, kbit, mbit, gbit or tbit, 8kbit at least";
 std::string rate_to_string(uint64_t bits_per_second);
 std::optional<ProtocolFilter> parse_filter(std::string_view text);  // "auto", or names and 0xHHHH with commas
 
@@ -88,7 +91,10 @@ std::optional<ProtocolFilter> parse_filter(std::string_view text);  // "auto", o
 // slash, colon or white space; and no control character, which no name needs.
 bool is_interface_name(std::string_view name);
 
-// A name that a new interface may get: UTF-8 without control characters of any kind, one %d at most, and neither "all" nor
+// A name, or path, that a rule of the policy can have; others can't be asked for, since nobody could deny them: one without , and =.
+bool can_stand_in_rule(std::string_view name);
+
+// A name that a new interface may get: UTF-8 without control characters of any kind, one that can stand in a rule, one %d at most, and neither "all" nor
 // "default", which /proc/sys/net/ipv6/conf has for something else than an interface.
 bool is_new_interface_name(std::string_view name);
 

@@ -16,14 +16,12 @@
 #include "net/link.h"
 #include "net/mac.h"
 #include "net/rtnl.h"
+#include "net/spec.h"
 
 namespace tapferry {
 
 // Where the guest is: what leaves a tap reaches the guest, what leaves a macvtap comes from it.
 enum class GuestSide { kTap, kMacvtap };
-
-// Below this a burst that lets the largest frame pass is longer than act_police can count (2^32 ticks of 64 ns).
-inline constexpr uint64_t kMinRate = 8000;  // bits per second
 
 struct TrafficRules {
   std::optional<uint64_t> rate_to;                  // bits per second towards the guest, kMinRate at least

@@ -10,7 +10,9 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <fstream>
+#include <grp.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -80,6 +82,19 @@ void look_at_capabilities(const Patient& patient, const File& file, Diagnosis* d
        setuid_command(file.path), ""});
 }
 
+// Where it is a group's, that was somebody's choice (--with-helper-group).
+Finding forbidden(const File& file) {
+  Finding finding = {finding::kHelperForbidden, file.object(), "you may not execute it", setuid_command(file.path), ""};
+  const bool is_for_group = (file.status.st_mode & S_IXGRP) != 0 && file.status.st_gid != 0;
+  const struct group* group = is_for_group ? getgrgid(file.status.st_gid) : nullptr;
+  const struct passwd* user = getpwuid(getuid());
+  if (group == nullptr || user == nullptr) return finding;
+  finding.problem = "only the group " + std::string(group->gr_name) + " may execute it";
+  finding.command = as_root("usermod -aG " + shell_word(group->gr_name) + " " + shell_word(user->pw_name));
+  finding.remedy = "and log in anew";
+  return finding;
+}
+
 void look_at_privilege(const Patient& patient, const File& file, Diagnosis* diagnosis) {
   const mode_t mode = file.status.st_mode;
   if (file.status.st_uid != 0) {
@@ -100,10 +115,7 @@ void look_at_privilege(const Patient& patient, const File& file, Diagnosis* diag
                                    "others than root can write to it, and it runs as root",
                                    as_root("chmod go-w " + shell_word(file.path)), ""});
   }
-  if (access(file.path.c_str(), X_OK) != 0) {
-    diagnosis->findings.push_back(
-        {finding::kHelperForbidden, file.object(), "you may not execute it", setuid_command(file.path), ""});
-  }
+  if (access(file.path.c_str(), X_OK) != 0) diagnosis->findings.push_back(forbidden(file));
 }
 
 void look_at_answer(const Patient& patient, const File& file, Diagnosis* diagnosis) {

@@ -171,7 +171,7 @@ class Readme(HelperCase):
 
     def shell(self, script, user):
         path = f"{self.folder}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        cwd = ROOT if script.startswith(("make", "sudo make")) else self.folder
+        cwd = ROOT if script.startswith(("make", "sudo make", "sudo deps/")) else self.folder
         if cwd == ROOT:  # the tree that this build belongs to
             cwd = re.split(r"/build(?:/|$)", sandbox.BUILD)[0]
             variant = sandbox.BUILD.removeprefix(f"{cwd}/build").strip("/")
@@ -260,7 +260,7 @@ class Readme(HelperCase):
     def test_manuals_example_of_trying_a_policy(self):
         self.box.write(f"{self.folder}/policy.conf", "allow bridge=br0\n", owner="alice")
         plain = self.box.install(os.path.join(sandbox.BUILD, "tapferry-helper"), "tapferry-helper-plain")
-        command = re.search(r"^tapferry-helper (--explain .*)$", read("docs/tapferry-helper.8"), re.M)[1]
+        command = re.search(r"/tapferry-helper (--explain .*)$", read("docs/tapferry-helper.8"), re.M)[1]
         cases = ((plain, "alice", True), (self.helper, "root", False), (self.helper, "alice", False))
         for program, user, allowed in cases:
             done = self.box.run([program, *command.split()], user, cwd=self.folder)

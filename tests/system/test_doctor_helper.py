@@ -57,6 +57,14 @@ class Helper(MendCase):
         self.finds_not("helper-forbidden", which, user="root")
         self.finds("helper-forbidden", which, "--user=alice", user="root")
 
+    def test_only_for_a_group(self):
+        os.chown(self.helper, 0, self.box.users["bob"].groups[0])
+        os.chmod(self.helper, 0o4750)
+        which = f"--helper={self.helper}"
+        found = self.finds("helper-forbidden", which)
+        self.assertEqual(found["command"], "sudo usermod -aG vmsters alice")
+        self.assertIn("only the group vmsters may execute it", found["problem"])
+
     def test_a_folder_above_it_is_closed(self):
         folder = f"{sandbox.BASE}/closed"
         os.mkdir(folder, 0o700)

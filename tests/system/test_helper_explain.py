@@ -51,6 +51,21 @@ class Explain(HelperCase):
                     else:
                         self.refused(spec, user)
 
+    def test_what_can_not_be_had_is_not_allowed(self):
+        self.box.policy("allow bridge=br0 guest_mac=52:54:00:*", "allow device=* mtu=9000 vhost=on")
+        for spec, says in (("bridge=br0,guest_mac=52:54:00:00:00:01", "binds the guest to nothing without lock=on"),
+                           ("device=lo,mtu=1400", "mac= and mtu= are for new ones")):
+            with self.subTest(spec=spec):
+                answer = self.explain(f"--net={spec}")
+                self.assertFalse(answer["allowed"])
+                self.assertIn(says, answer["reason"])
+                self.refused(spec, says=says)
+
+    def test_a_device_takes_no_place_in_a_quota(self):
+        self.box.policy("allow device=*")
+        answer = self.explain("--net=device=lo")
+        self.assertEqual((answer["allowed"], answer["quota"]), (True, None))
+
     def test_needs_no_privilege(self):
         plain = self.box.install(self.helper, "tapferry-helper-plain")
         self.assertEqual(self.explain("--br=br0", helper=plain), self.explain("--br=br0"))

@@ -28,10 +28,31 @@ TEST(ParseJsonObject, FindsMembersByTheirType) {
 }
 
 TEST(ParseJsonObject, WhatIsNoObjectIsAnError) {
-  for (const std::string& text :
-       {""s, " {}"s, "[]"s, "1"s, "{"s, "{}}"s, "{} {}"s, "{}x"s, "{\"a\":01}"s, "{\"a\":.5}"s, "{\"a\":1,}"s, "{,}"s,
-        "{a:1}"s, "{'a':1}"s, "{\"a\" 1}"s, "{\"a\":nul}"s, "{\"a\":NaN}"s, "{\"a\":1e999}"s, "{/*x*/}"s, "{}//x"s,
-        "\xef\xbb\xbf{}"s, "{\"a\":\"\\x\"}"s, "{\"a\":\"\\u12\"}"s, "{\"a\":\"\n\"}"s, "{\"a\""s + '\0' + "}"}) {
+  for (const std::string& text : {""s,
+                                  " {}"s,
+                                  "[]"s,
+                                  "1"s,
+                                  "{"s,
+                                  "{}}"s,
+                                  "{} {}"s,
+                                  "{}x"s,
+                                  "{\"a\":01}"s,
+                                  "{\"a\":.5}"s,
+                                  "{\"a\":1,}"s,
+                                  "{,}"s,
+                                  "{a:1}"s,
+                                  "{'a':1}"s,
+                                  "{\"a\" 1}"s,
+                                  "{\"a\":nul}"s,
+                                  "{\"a\":NaN}"s,
+                                  "{\"a\":1e999}"s,
+                                  "{/*x*/}"s,
+                                  "{}//x"s,
+                                  "\xef\xbb\xbf{}"s,
+                                  "{\"a\":\"\\x\"}"s,
+                                  "{\"a\":\"\\u12\"}"s,
+                                  "{\"a\":\"\n\"}"s,
+                                  "{\"a\""s + '\0' + "}"}) {
     EXPECT_NE(reason(text), "") << text;
   }
 }
@@ -42,7 +63,8 @@ TEST(ParseJsonObject, StringsAreUtf8WithoutZeros) {
   for (const char* text : {R"({"a":"\u0000"})", R"({"\u0000":1})", R"({"a":["\u0000"]})"}) {
     EXPECT_EQ(reason(text), "a string has a zero in it") << text;
   }
-  for (const char* text : {"\xff", "\xed\xa0\x80", "\xc0\x80", "\xe2\x82", R"(\ud800)", R"(\udc00)", R"(\ud800\u0041)"}) {
+  for (const char* text :
+       {"\xff", "\xed\xa0\x80", "\xc0\x80", "\xe2\x82", R"(\ud800)", R"(\udc00)", R"(\ud800\u0041)"}) {
     EXPECT_NE(reason("{\"a\":\""s + text + "\"}"), "") << text;
   }
 }

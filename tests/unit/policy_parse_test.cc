@@ -96,6 +96,9 @@ TEST(PolicyParse, MalformedLinesAreErrorsWithFileLineAndReason) {
       {"allow br0 lock=1", "lock= takes on or off"},
       {"allow br0 up=down", "up= takes on or off"},
       {"allow br0 rate_to=fast", "rate_to= takes a number and bit, kbit, mbit, gbit or tbit"},
+      {"allow br0 rate_from=7999bit", "8kbit at least"},
+      {"allow br0 vhost=auto", "write vhost=on, which permits vhost=auto too"},
+      {"allow device=* max=1", "max= is not for device="},
       {"allow br0 rate_from=10", "rate_from= takes a number"},
       {"allow br0 filter=ipx", "filter= takes auto, or ipv4"},
       {"allow ovs:br0", "a bare name, which is a Linux bridge's; write bridge=ovs:br0"},
@@ -211,13 +214,13 @@ TEST(PolicyParse, NormalisedTextParsesToItself) {
       {"deny * user=b,a group=c", "deny * user=a,b group=c"},
       {"allow tap=* up=off name=b*,a queues=1 max=1", "allow tap=* name=a,b* up=off max=1"},
       {"allow macvtap=e mode=source,bridge,source", "allow macvtap=e mode=bridge,source max=16"},
-      {"allow bridge=b filter=ipv6,ipv4 rate_to=1000mbit rate_from=7bit lock=on isolated=on "
+      {"allow bridge=b filter=ipv6,ipv4 rate_to=1000mbit rate_from=9kbit lock=on isolated=on "
        "guest_mac=02:AA:* mac=*",
-       "allow bridge=b guest_mac=02:aa:* mac=* lock=on isolated=on rate_to=1gbit rate_from=7bit "
+       "allow bridge=b guest_mac=02:aa:* mac=* lock=on isolated=on rate_to=1gbit rate_from=9kbit "
        "filter=ipv4,ipv6 max=16"},
       {"allow bridge=ovs:br-* iface_id=b*,a max=2", "allow bridge=ovs:br-* iface_id=a,b* max=2"},
       {"deny bridge=ovs:*", "deny bridge=ovs:*"},
-      {"allow device=/dev/tap* mtu=1500 vhost=on", "allow device=/dev/tap* mtu=1500 vhost=on max=16"},
+      {"allow device=/dev/tap* mtu=1500 vhost=on", "allow device=/dev/tap* mtu=1500 vhost=on"},
   };
   for (const auto& one : kCases) {
     const std::string text = normalised_text(test_policy(one.text).rules.at(0));

@@ -99,6 +99,9 @@ TEST(Request, DescriptorIsANumberAndNothingElse) {
 
 TEST(Request, Cve201913164LongNameIsRefusedInQemusWords) {
   EXPECT_TRUE(error_of({"--br=0123456789abcdef", "--fd=3"}).starts_with("name `0123456789abcdef' too long: 16"));
+  for (const char* name : {"--br=a,b", "--br=a=b"}) {
+    EXPECT_NE(error_of({name, "--fd=3"}).find("no rule can have a name with , or ="), std::string::npos) << name;
+  }
   EXPECT_EQ(error_of({"--br=0123456789abcde", "--fd=3"}), "");
 }
 

@@ -197,12 +197,21 @@ TEST(Spec, HoldsAtMost1024Bytes) {
   EXPECT_NE(error_of(text).find("longer than 1024 bytes"), std::string::npos);
 }
 
+TEST(Spec, NamesThatNoRuleCanHaveAreNotAskedFor) {
+  for (const char* text : {"tap=a=b", "bridge=a=b", "macvtap=a=b", "device=a=b", "device=/dev/x=y"}) {
+    EXPECT_NE(error_of(text).find("a name with , or = can't be asked for"), std::string::npos) << text;
+  }
+  EXPECT_NE(error_of("tap,name=x=y"), "");
+}
+
 TEST(Spec, RatesPrintInTheLargestUnitThatDivides) {
   EXPECT_EQ(parse_rate("1000kbit"), 1000000u);
   EXPECT_EQ(rate_to_string(1000000), "1mbit");
   EXPECT_EQ(rate_to_string(1500000), "1500kbit");
   EXPECT_EQ(rate_to_string(7), "7bit");
   EXPECT_EQ(rate_to_string(2000000000000), "2tbit");
+  EXPECT_EQ(parse_rate("8kbit"), 8000u);
+  EXPECT_FALSE(parse_rate("7999bit").has_value());
   EXPECT_FALSE(parse_rate("mbit").has_value());
   EXPECT_FALSE(parse_rate("18446744073709551616bit").has_value());
 }

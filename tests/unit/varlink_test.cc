@@ -50,9 +50,9 @@ TEST(ParseCall, ReadsMethodParametersAndFlags) {
 }
 
 TEST(ParseCall, RefusesWhatIsNoCall) {
-  for (const char* text : {R"({})", R"({"method":1})", R"({"method":"a.b","parameters":[]})",
-                           R"({"method":"a.b","more":1})", R"({"method":"\ud800"})", R"({"method" "a"})",
-                           R"({"method":"a.b","method":"a.c"})", R"([{"method":"a.b"}])"}) {
+  for (const char* text :
+       {R"({})", R"({"method":1})", R"({"method":"a.b","parameters":[]})", R"({"method":"a.b","more":1})",
+        R"({"method":"\ud800"})", R"({"method" "a"})", R"({"method":"a.b","method":"a.c"})", R"([{"method":"a.b"}])"}) {
     EXPECT_FALSE(parse_call(text).is_ok()) << text;
   }
 }
