@@ -257,10 +257,9 @@ Status NetDevice::find_split_start(unsigned ring) {
 // Where the ring goes on, and the record begins.
 Status NetDevice::find_packed_start(unsigned ring) {
   VirtqueueConfig& config = rings_[ring].config;
-  const uint8_t* memory = memory_.at_uva(config.desc_uva, uint64_t{config.size} * sizeof(PackedSlot));
-  if (memory == nullptr || config.desc_uva % sizeof(PackedSlot) != 0) {
-    return Error("start", name_of(ring), "its descriptors are not in guest memory, or not aligned to 16 bytes");
-  }
+  const RingPlace place = {"descriptor ring", config.desc_uva, uint64_t{config.size} * sizeof(PackedSlot),
+                           VRING_DESC_ALIGN_SIZE};
+  const uint8_t* memory = TRY(find_ring(place, memory_));
   RingRecord& record = parts_.state.ring(ring);
   const std::span slots(reinterpret_cast<const PackedSlot*>(memory), config.size);
   const uint32_t begin = packed_base(config.base);

@@ -107,6 +107,18 @@ TEST_F(SessionTest, KickWithoutSetUpEndsIt) {
             "start ring 0: SET_VRING_NUM and SET_VRING_ADDR have not come yet");
 }
 
+TEST_F(SessionTest, RingThatIsAlignedInARegionThatIsNotIsRefused) {
+  for (const uint64_t ring_features : {uint64_t{0}, bit(Feature::kRingPacked)}) {
+    done(Request::kSetProtocolFeatures, u64(kOfferedProtocolFeatures));
+    done(Request::kSetFeatures, u64(bit(Feature::kVersion1) | bit(Feature::kProtocolFeatures) | ring_features));
+    done(Request::kSetMemTable, table(region(kGpa, kMemoryBytes - 0x1000, kUva, 3)), {memory_fd()});
+    set_up(0);
+    const Fd fd(eventfd(0, EFD_CLOEXEC));
+    EXPECT_NE(ended(Request::kSetVringKick, u64(0), {fd.get()}).find("its address isn't a multiple of"),
+              std::string::npos);
+  }
+}
+
 TEST_F(SessionTest, KickWithoutADescriptorIsRefused) {
   negotiate();
   set_up(0);
