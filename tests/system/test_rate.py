@@ -230,7 +230,7 @@ def traffic_control(name):
 class Refused(RateCase):
     def test_a_rate_too_low_to_be_held(self):
         for key in ("rate_to", "rate_from"):
-            self.refused(f"bridge=br0,{key}=7999bit", says="below 8kbit")
+            self.refused(f"bridge=br0,{key}=7999bit", says="8kbit at least")
 
     def test_a_higher_rate_than_the_policys(self):
         self.box.policy("allow bridge=br0 rate_to=20mbit")
